@@ -66,6 +66,7 @@ bench: $(READY) ## measure; writes .bench/latest.json
 lock: $(READY) ## resolve the dependencies anew into the lock files
 	@$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --quiet --upgrade --extra media --extra s3 --extra sandbox -o requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-annotate --no-header --quiet --upgrade --all-extras --group dev -o requirements-dev.lock
+	@$(BIN)/uv pip compile tests/clients/requirements.in --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --quiet --upgrade -o tests/clients/requirements.lock
 
 clean: ## remove what make made
 	@rm -rf $(VENV) .extras .bench .mypy_cache .ruff_cache .hypothesis dist

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final, NamedTuple
 
-from gateway import generation
+from gateway import generation, repeats
 from gateway.doors import HEARD
 from gateway.environment import Environment
 from gateway.errors import (
@@ -34,15 +33,15 @@ from gateway.jobs import Deadlines, Job, Priority, born_at
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.local.shared_memory import Held, Shared
 from gateway.media.inline import InlineFiles
+from gateway.store.attempt import Attempt
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
-from gateway.strict_json import long_base64
 from gateway.uploads import Upload
 from gateway.uploads.use import UsesOfUploads
 
 #: A larger body is checked in a thread.
 _LARGE_BYTES: Final = 256 * 1024
-#: Turns a JSON document of another API into one of ours.
-Read = Callable[[object], object]
+#: Turns a body of another API into a document of ours.
+Read = Callable[[bytes], generation.Incoming]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,8 @@ class JobOptions:
 
     Seconds count from acceptance; None: the default of the service. `trace`: the client's traceparent.
     `door`: the API through which the job comes, if not `/v1/jobs`. `callback_events`: what its callback URL
-    hears; empty: as usual for the door.
+    hears; empty: as usual for the door. `attempt`: how often the client says that it sent this request
+    before; None: it does not say.
     """
 
     start_seconds: int | None = None
@@ -80,11 +80,22 @@ class JobOptions:
     trace: str | None = None
     door: str | None = None
     callback_events: tuple[EventType, ...] = ()
+    attempt: int | None = None
+
+    @property
+    def meaning(self) -> dict[str, object]:
+        """What makes it another job than one without options; empty if nothing does."""
+        asked = asdict(self)
+        for name in ("trace", "door", "attempt"):  # a repeated request may have others
+            del asked[name]
+        if not self.callback_events:  # keys from before there was this option
+            del asked["callback_events"]
+        return asked if any(value != getattr(JobOptions(), name) for name, value in asked.items()) else {}
 
 
 class Posted(NamedTuple):
     """The job of a POST. `replayed`: it is an earlier job, because the idempotency key was used before with
-    the same body."""
+    the same body, or because an earlier attempt of the request made it."""
 
     job: Job
     replayed: bool
@@ -116,11 +127,11 @@ class Intake:
     uploads: UsesOfUploads = UsesOfUploads()  # noqa: RUF009  # frozen
 
     async def check(
-        self, raw: bytes, tenant: str, keyed: JobOptions | None = None, read: Read = generation.as_it_is
+        self, raw: bytes, tenant: str, keyed: JobOptions | None = None, read: Read = generation.from_json
     ) -> Checked:
         """Checks a body of `tenant` and stores nothing. `keyed`: the options of a job that will be accepted
         with an idempotency key; its fingerprint is made here, where a large body has its turn. `read`: turns
-        the JSON document of another API into one of ours. Raises MalformedBody, InvalidRequest, BodyTooLarge,
+        a body of another API into a document of ours. Raises MalformedBody, InvalidRequest, BodyTooLarge,
         LimitReached, Unavailable."""
         if len(raw) <= _LARGE_BYTES:
             checked = _check(raw, self.limits, keyed, read)
@@ -147,24 +158,30 @@ class Intake:
         idempotency_key: str | None,
         options: JobOptions = JobOptions(),  # frozen
     ) -> Posted:
-        """Stores the job, or finds the earlier one of this key. Also returns its queue position. `options`:
-        the same as in `check`, if they were given there; `trace` may differ.
+        """Stores the job, or finds that of this key or an earlier attempt. Also returns its queue position.
+        `options`: the same as in `check`, if they were given there; `trace` may differ.
 
         Raises IdempotencyMismatch, LimitReached, RateLimited, Unavailable. After StoreUnavailable the job may
         or may not be accepted; a repeated request with the same key finds out.
         """
         job = self._new_job(checked, tenant, idempotency_key, options)
-        fingerprint = checked.fingerprint or _fingerprint(checked.request, options) if idempotency_key else ""
+        keyed = idempotency_key is not None or options.attempt is not None
+        fingerprint = (
+            checked.fingerprint or repeats.fingerprint(checked.request, options.meaning) if keyed else ""
+        )
+        attempt = None
+        if idempotency_key is None and options.attempt is not None:
+            attempt = repeats.attempt(options.door, fingerprint, options.attempt)
         if checked.media or checked.refusal:
             # Asked before the files are written: a tenant cannot fill the disk with jobs that are refused.
-            known = await self._store(job, checked, fingerprint, check_only=True)
+            known = await self._store(job, checked, fingerprint, attempt, check_only=True)
             if known.replayed:
                 return await self._replayed(job, known)
             if checked.refusal:
                 raise InvalidRequest(checked.refusal)
             job = replace(job, params=await self._keep_media(job.id, checked))
         try:
-            accepted = await self._store(job, checked, fingerprint)
+            accepted = await self._store(job, checked, fingerprint, attempt)
         except (InvalidRequest, LimitReached):  # certainly not stored, unlike after StoreUnavailable
             await self._drop_media(job.id, checked)
             raise
@@ -199,14 +216,20 @@ class Intake:
                 {"param": notice.param, "code": notice.code, "message": notice.message}
                 for notice in checked.notices
             ],
-            idempotency=_key_digest(idempotency_key),
+            idempotency=repeats.key_digest(idempotency_key),
             payload_characters=None if payload is None else len(payload),
             inline_bytes={file.param: len(file.raw) for file in checked.media},
             uploads=list(dict.fromkeys(upload.id for upload in checked.uploads.values())),
         )
 
     async def _store(
-        self, job: Job, checked: Checked, fingerprint: str, *, check_only: bool = False
+        self,
+        job: Job,
+        checked: Checked,
+        fingerprint: str,
+        attempt: Attempt | None,
+        *,
+        check_only: bool = False,
     ) -> Admission:
         if checked.refusal:  # only whether it is a repeated request
             job = replace(job, uploads=[])
@@ -218,6 +241,7 @@ class Intake:
                 self.admission,
                 media=sum(len(file.raw) for file in checked.media),
                 check_only=check_only,
+                attempt=attempt,
             )
         except NotFound as gone:  # an upload that was there a moment ago
             uses = [use.param for use in checked.request.uploads if use.upload_id == gone.name]
@@ -259,15 +283,17 @@ class Intake:
                 await self.inline_files.drop(job_id)
 
 
-def _check(raw: bytes, limits: Limits, keyed: JobOptions | None, read: Read = generation.as_it_is) -> Checked:
+def _check(
+    raw: bytes, limits: Limits, keyed: JobOptions | None, read: Read = generation.from_json
+) -> Checked:
     request, notices = _parse(raw, limits, read)
-    fingerprint = None if keyed is None else _fingerprint(request, keyed)
+    fingerprint = None if keyed is None else repeats.fingerprint(request, keyed.meaning)
     return Checked(request, request.inline_media, notices, fingerprint)
 
 
 def _parse(raw: bytes, limits: Limits, read: Read) -> tuple[GenerationRequest, Sequence[Notice]]:
     request, notices = generation.parse(raw, limits, read)
-    if len(raw) > UPSTREAM_BODY_BYTES - ENVELOPE_BYTES:
+    if len(raw) > (UPSTREAM_BODY_BYTES - ENVELOPE_BYTES) // 4 * 3:  # files may not be in Base64 yet
         _check_upstream_size(request)
     return request, notices
 
@@ -279,36 +305,8 @@ def _check_upstream_size(request: GenerationRequest) -> None:
         raise BodyTooLarge([Problem("", "body_too_large", f"{message}; send large media as URLs instead")])
 
 
-def _fingerprint(request: GenerationRequest, options: JobOptions) -> str:
-    """A digest that is equal for requests with the same meaning. The form of the JSON does not matter,
-    an upload may be named by its id or address, and seed 0 and an empty list of videos count as absent."""
-    given = request.model_dump(exclude_unset=True)
-    for use in request.uploads:  # its address is another name for it
-        name, _, at = use.param.rstrip("]").partition("[")
-        given[name][int(at)] = use.upload_id
-    for name in ("seed", "videos"):
-        if not given.get(name):
-            given.pop(name, None)
-    asked = asdict(options)
-    del asked["trace"]  # a repeated request has another span
-    del asked["door"]  # a client that moves to another door still finds its job
-    if not asked["callback_events"]:  # keys from before there was this option
-        del asked["callback_events"]
-    if any(value != getattr(JobOptions(), name) for name, value in asked.items()):
-        given["options"] = asked
-    digest = hashlib.sha256()
-    for piece in long_base64.dump(given):
-        digest.update(piece)
-    return digest.hexdigest()
-
-
 def _heard(request: GenerationRequest, options: JobOptions) -> list[str]:
     """The types of events that the job's callback URL hears, as they are stored."""
     if request.callback_url is None:
         return []
     return [*(options.callback_events or HEARD.get(options.door or "", ()))]
-
-
-def _key_digest(key: str | None) -> str | None:
-    """The idempotency key as it is stored in Redis: a digest has a fixed length, whatever was sent."""
-    return None if key is None else hashlib.sha256(key.encode()).hexdigest()

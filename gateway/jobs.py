@@ -103,6 +103,7 @@ class Job:
     `mirrored_at`: when the last of them was copied or given up, if the video was copied.
     `uploads`: the uploads that it holds, until it is final. `inline_bytes`: of each file that was inside the
     request, by its place such as `images[2]`.
+    `deleted_at`: when its owner deleted it, for APIs that can: they show it no more.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -158,6 +159,7 @@ class Job:
     inline_bytes: dict[str, int] = field(default_factory=dict)
     assets: dict[Variant, Asset] = field(default_factory=dict)
     mirrored_at: int | None = None
+    deleted_at: int | None = None
     archived: str | None = None
 
     def account_of(self, task_id: str) -> str:
@@ -237,6 +239,7 @@ _INTEGERS = (
     "cancel_wished_at",
     "watch_until",
     "mirrored_at",
+    "deleted_at",
 )
 _TEXTS = (
     *("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused"),

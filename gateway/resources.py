@@ -34,6 +34,7 @@ from gateway.store.base import AdmissionLimits
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
 from gateway.store.deliveries import RedisDeliveryStore
+from gateway.store.durations import RedisDurations
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.event_log import RedisTenantEvents
 from gateway.store.function_loader import keeping_library
@@ -79,6 +80,7 @@ class Resources:
     endpoints: RedisEndpointStore
     recoveries: RedisRecoveries
     rate_meter: RateMeter
+    durations: RedisDurations
     client_keys: RedisKeyStore
     sessions: RedisSessions
     gauges: RedisGauges
@@ -181,6 +183,7 @@ def build(
             redis, scripts, roles, settings.retention_seconds, rate=settings.recovery_rate
         ),
         rate_meter=RateMeter(scripts, settings.tenant_rate, settings.tenant_burst),
+        durations=RedisDurations(scripts),
         client_keys=RedisKeyStore(redis, scripts, environment.monotonic),
         sessions=RedisSessions(redis, scripts),
         gauges=_gauges(settings, redis, environment, archive),

@@ -29,8 +29,10 @@ def main() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     core = project["project"]["dependencies"]
     extras = project["project"]["optional-dependencies"]
+    clients = (ROOT / "tests" / "clients" / "requirements.in").read_text().split()
     wanted = {
         "requirements.lock": core + extras["media"] + extras["s3"] + extras["sandbox"],
+        "tests/clients/requirements.lock": clients,
         "requirements-dev.lock": [*core, *chain(*extras.values()), *project["dependency-groups"]["dev"]],
     }
     for name, requirements in wanted.items():

@@ -1,10 +1,10 @@
 #!/bin/sh
-# install_extras.sh [chromium] [promtool] [haproxy] [luacheck] [javascript] [go] [kustomize]: fetches what some tests and
-# checks need beside Python's packages, when it is missing and this machine lets us; without a name, all of it. Debian's
-# Chromium is for the tests of the pages, the promtool of its package prometheus for the alerts, its haproxy for
-# deploy/haproxy.cfg, its package lua-check for the scripts. The libraries of the examples in JavaScript and Go, and
-# kustomize, go into .extras. What cannot be had is named here, and its tests are skipped; where CI is set they fail,
-# except for kustomize.
+# install_extras.sh [chromium] [promtool] [haproxy] [luacheck] [javascript] [go] [kustomize] [clients]
+# [clients_javascript]: fetches what some tests and checks need beside Python's packages, when it is missing and this
+# machine lets us; without a name, all of it. Debian's Chromium is for the tests of the pages, the promtool of its
+# package prometheus for the alerts, its haproxy for deploy/haproxy.cfg, its package lua-check for the scripts. The
+# libraries of the examples in JavaScript and Go, the clients of other APIs, and kustomize go into .extras. What cannot
+# be had is named here, and its tests are skipped; where CI is set they fail, except for kustomize.
 extras=$PWD/.extras
 examples=docs/examples
 updated=
@@ -71,6 +71,29 @@ fetch_javascript() {
     cp "$examples/javascript/package-lock.json" "$extras/javascript/fetched.json"
 }
 
+# Clients of other APIs, in an environment of their own: their dependencies are not ours.
+fetch_clients() {
+    lock=tests/clients/requirements.lock
+    if cmp -s "$lock" "$extras/clients/fetched.lock"; then return 0; fi
+    python=python3
+    [ -x .venv/bin/python ] && python=.venv/bin/python
+    echo "Fetching the Python clients of other APIs, which takes half a minute"
+    rm -rf "$extras/clients" && "$python" -m venv "$extras/clients" || return 1
+    "$extras/clients/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+        -r "$lock" >/dev/null 2>&1 || return 1
+    cp "$lock" "$extras/clients/fetched.lock"
+}
+
+fetch_clients_javascript() {
+    command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || return 1
+    lock=tests/clients/javascript/package-lock.json
+    if cmp -s "$lock" "$extras/clients-javascript/fetched.json"; then return 0; fi
+    echo "Fetching the JavaScript clients of other APIs"
+    mkdir -p "$extras/clients-javascript" && cp tests/clients/javascript/*.json "$extras/clients-javascript/" || return 1
+    (cd "$extras/clients-javascript" && npm ci --prefer-offline --no-audit --no-fund >/dev/null 2>&1) || return 1
+    cp "$lock" "$extras/clients-javascript/fetched.json"
+}
+
 # What is compiled here is in Go's cache when the tests compile the example, which may fail there and not here.
 fetch_go() {
     command -v go >/dev/null 2>&1 || return 1
@@ -98,10 +121,12 @@ missed_promtool="no promtool on this machine and none could be fetched: the test
 missed_haproxy="no haproxy on this machine and none could be fetched: the test of its configuration will be SKIPPED"
 missed_luacheck="no luacheck on this machine and none could be installed: Lua will NOT BE CHECKED"
 missed_javascript="no node with npm, or no libraries of the example: the JavaScript example will be SKIPPED"
+missed_clients="the Python clients of other APIs could not be installed: the doors will NOT BE TESTED with them"
+missed_clients_javascript="no node with npm, or no library: the doors will NOT BE TESTED with JavaScript clients"
 missed_go="no Go, or no libraries of the example: the Go example will be SKIPPED"
 missed_kustomize="no kustomize, and no Go that compiles it: it will NOT BE COMPARED with the tests' own merging"
 
-[ $# -gt 0 ] || set -- chromium promtool haproxy luacheck javascript go kustomize
+[ $# -gt 0 ] || set -- chromium promtool haproxy luacheck javascript go kustomize clients clients_javascript
 for extra in "$@"; do
     "fetch_$extra" || eval "echo \"NOTE: \$missed_$extra\""
 done

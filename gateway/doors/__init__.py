@@ -11,6 +11,7 @@ from typing import Final
 
 from gateway.doors import vidu
 from gateway.doors.base import Door
+from gateway.doors.openai.words import OPENAI
 from gateway.doors.vidu import VIDU
 from gateway.doors.vtrix import VTRIX
 from gateway.events import EventType
@@ -19,7 +20,7 @@ from gateway.events import EventType
 JOBS: Final = "jobs"
 #: All others by name. Settings may close some, but a job that came through one of them still reports in its
 #: words.
-DOORS: Final[Mapping[str, Door]] = {door.name: door for door in (VTRIX, VIDU)}
+DOORS: Final[Mapping[str, Door]] = {door.name: door for door in (VTRIX, VIDU, OPENAI)}
 #: Every door that can be opened.
 NAMES: Final = (JOBS, *DOORS)
 #: What a job's own callback URL hears, unless its client says it. Through other doors: its end.

@@ -10,8 +10,9 @@ client cannot send such a reference itself: it must be an http(s) URL, a data UR
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 from pydantic import ValidationError
 
@@ -24,6 +25,7 @@ from gateway.generation.rules import Limits, examine
 
 __all__ = [
     "GenerationRequest",
+    "Incoming",
     "Limits",
     "Notice",
     "attach_media",
@@ -39,9 +41,18 @@ _UPLOAD_PREFIX = "upload:"
 _OURS = frozenset({"model", "payload", "callback_url"})
 
 
-def as_it_is(document: object) -> object:
-    """The default of `read`: a document of ours."""
-    return document
+class Incoming(NamedTuple):
+    """A body as a document of ours. `problems`, `notices`: what was found while it was translated from the
+    words of another API."""
+
+    document: object
+    problems: Sequence[Problem] = ()
+    notices: Sequence[Notice] = ()
+
+
+def from_json(raw: bytes) -> Incoming:
+    """The default of `read`: a body of ours."""
+    return Incoming(strict_json.loads(raw))
 
 
 #: Every parameter and its position in the published documentation.
@@ -49,17 +60,17 @@ _PARAMETERS = {name: position for position, name in enumerate(GenerationRequest.
 
 
 def parse(
-    raw: bytes, limits: Limits, read: Callable[[object], object] = as_it_is
+    raw: bytes, limits: Limits, read: Callable[[bytes], Incoming] = from_json
 ) -> tuple[GenerationRequest, list[Notice]]:
-    """Parses a body into a request and notices. `read`: turns a JSON document of another API into one of
-    ours.
+    """Parses a body into a request and notices. `read`: turns a body of another API into a document of ours.
 
     Raises `MalformedBody` if the body is not JSON, or `InvalidRequest` with every problem at once, except
     those that `inspection.inspect` finds.
     """
-    fields, problems = flat_fields(read(strict_json.loads(raw)), _PARAMETERS)
+    incoming = read(raw)
+    fields, problems = flat_fields(incoming.document, _PARAMETERS)
     found = examine(fields, limits)
-    problems += found.problems
+    problems += [*found.problems, *incoming.problems]
     try:
         request = GenerationRequest.model_validate(fields)
     except ValidationError as error:
@@ -67,7 +78,7 @@ def parse(
     else:
         if not problems:
             request.attach_media(found.inline, found.uploads)
-            return request, found.notices
+            return request, [*found.notices, *incoming.notices]
     raise InvalidRequest(_in_page_order(problems))
 
 

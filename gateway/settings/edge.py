@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from gateway.doors import NAMES
+from gateway.doors.openai.request import MODELS
 from gateway.settings.types import networks, words
 
 
@@ -40,10 +41,25 @@ def _page(found: str) -> str:
     return found
 
 
+def _openai_models(value: Any) -> Any:
+    return dict(_named_model(part) for part in words(value)) if isinstance(value, str) else value
+
+
+def _named_model(part: str) -> tuple[str, str]:
+    name, _, model = (one.strip() for one in part.partition("="))
+    if not name or model not in MODELS:
+        raise ValueError(f"{part} names no model of ours; use NAME=MODEL with {' or '.join(MODELS)}")
+    return name, MODELS[model]
+
+
 class EdgeSettings(BaseSettings):
     doors: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_doors)] = Field(
         default_factory=lambda: list(NAMES),
         description="APIs that clients may use; `jobs` is our own, `/v1/jobs`.",
+    )
+    openai_models: Annotated[dict[str, str], NoDecode, BeforeValidator(_openai_models)] = Field(
+        default_factory=dict,
+        description="More models of the door `openai`: `sora-2=viduq2-pro,...`. Others are a 404.",
     )
     allowed_hosts: Annotated[list[str], NoDecode, BeforeValidator(words), AfterValidator(_hosts)] = Field(
         default_factory=list,

@@ -15,6 +15,7 @@ from gateway.dispatch import Role, RoleLimits
 from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, NotFound, RateLimited
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, Priority
 from gateway.store import arguments, keys
+from gateway.store.attempt import Attempt
 from gateway.store.base import Admission, AdmissionLimits, Allowance, QueuePosition
 from gateway.store.effect_base import given, kind_of_video, texts
 from gateway.store.script_runner import Scripts
@@ -48,9 +49,12 @@ class Admissions:
         *,
         media: int = 0,
         check_only: bool = False,
+        attempt: Attempt | None = None,
     ) -> Admission:
         text = (payload or "").encode()
         order = self._order(job, text, fingerprint, limits, media) | {"check_only": check_only}
+        if attempt is not None:
+            order["attempt"] = asdict(attempt)
         outcome, *found = await self._scripts.run("accept", [keys.job(job.id)], [arguments.dump(order), text])
         if outcome == "accepted":
             name, allowance, position = found
@@ -64,7 +68,7 @@ class Admissions:
     def _order(
         self, job: Job, payload: bytes, fingerprint: str, limits: AdmissionLimits, media: int
     ) -> dict[str, Any]:
-        """The `order` of accept.lua, but for `check_only`."""
+        """The `order` of accept.lua, but for `check_only` and `attempt`."""
         fields = _fields(job)
         size = sum(len(value.encode()) for value in fields.values())
         fields |= texts(

@@ -105,9 +105,9 @@ class RedisAssets:
         gone = b"" if asset is None else without_copy(asset).dump()
         return bool(await self._scripts.run("expire_asset", [keys.job(job_id)], [job_id, variant, gone]))
 
-    async def delete(self, job: Job) -> bool:
-        """Records that the owner deleted all files of the job. `job`: as it was read before that. False if an
-        asset has changed since: read it again."""
+    async def delete(self, job: Job, *, with_job: bool = False) -> bool:
+        """Records that the owner deleted all files of the job, and `with_job` the job for APIs that can
+        delete one. `job`: as it was read before that. False if an asset has changed since: read it again."""
         after = [
             {
                 "variant": variant,
@@ -117,7 +117,7 @@ class RedisAssets:
             }
             for variant, asset in job.assets.items()
         ]
-        order = arguments.dump({"name": job.id, "assets": after})
+        order = arguments.dump({"name": job.id, "assets": after, "job": with_job})
         return bool(await self._scripts.run("delete_assets", [keys.job(job.id)], [order]))
 
     async def known(self, job_ids: Sequence[str]) -> set[str]:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from gateway.dispatch import ACCOUNT, Ticket
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
+from gateway.store.attempt import Attempt
 from gateway.store.paging import EVER, Made, Page
 from gateway.store.transitions import Transition
 
@@ -80,8 +81,9 @@ class AdmissionLimits:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """The answer to `accept`. `replayed`: the idempotency key was used before with the same body; `job_id` is
-    that job. `queue_position`: if the job waits; `allowance`: if the tenant has a rate limit."""
+    """The answer to `accept`. `replayed`: the idempotency key was used before with the same body, or an
+    earlier attempt made the job; `job_id` is that job. `queue_position`: if the job waits; `allowance`: if
+    the tenant has a rate limit."""
 
     job_id: str
     replayed: bool
@@ -186,10 +188,11 @@ class JobStore(Protocol):
         *,
         media: int = 0,
         check_only: bool = False,
+        attempt: Attempt | None = None,
     ) -> Admission:
         """Stores a new job and puts it into its tenant's lane. `media`: bytes of its inline media;
-        `check_only`: checks everything and stores nothing. Raises IdempotencyMismatch, LimitReached,
-        RateLimited; NotFound if it may not use one of its uploads."""
+        `check_only`: checks everything and stores no job. `attempt`: only without an idempotency key. Raises
+        IdempotencyMismatch, LimitReached, RateLimited; NotFound if it may not use one of its uploads."""
 
     async def read(self, job_id: str) -> Job | None:
         """The job, or None. Raises MediaStoreUnavailable if it is archived, and its object cannot be read."""

@@ -28,7 +28,7 @@ from gateway.errors import (
 from gateway.generation import Limits, inspection
 from gateway.generation.media import InlineMedia
 from gateway.generation.upstream_body import UPSTREAM_BODY_BYTES
-from gateway.intake import JobOptions
+from gateway.intake import JobOptions, Posted
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.resources import Resources
@@ -223,6 +223,28 @@ async def test_without_a_key_the_same_body_is_another_job(resources: Resources) 
     second, replayed = await accept(resources, encoded())
     assert not replayed
     assert first.id != second.id
+
+
+@pytest.mark.parametrize("sent", [{}, {"images": [INLINE]}], ids=["urls", "a file inside"])
+async def test_a_request_that_was_sent_before_finds_its_job_without_a_key(
+    resources: Resources, sent: dict[str, Any]
+) -> None:
+    intake, raw = resources.intake, encoded(**sent)
+
+    async def post(number: int | None, raw: bytes = raw, key: str | None = None) -> Posted:
+        options = JobOptions(door="openai", attempt=number)
+        return await intake.accept(await intake.check(raw, "acme", options), "acme", key, options)
+
+    first = await post(0)
+    kept = files(resources)
+    for number in (1, 2):
+        again = await post(number)
+        assert (again.job, again.replayed) == (first.job, True)
+    assert files(resources) == kept
+    assert not (await post(0)).replayed
+    assert not (await post(None)).replayed
+    assert not (await post(3, encoded(**sent, duration=7))).replayed
+    assert not (await post(4, key="a key of its own")).replayed
 
 
 async def test_a_key_is_never_stored_as_it_was_sent(resources: Resources) -> None:

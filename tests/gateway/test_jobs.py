@@ -41,6 +41,7 @@ FULL = new_job(
     cancel_wished_at=1_795_350_000_045,
     cancel_refused="too late",
     watch_until=1_795_350_000_099,
+    deleted_at=1_795_350_000_098,
     door="vtrix",
     callback_events=["job.completed"],
     inline_bytes={"images[0]": 70},

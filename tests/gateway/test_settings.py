@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from gateway import settings as settings_module
 from gateway import variables
 from gateway.dispatch import Role
+from gateway.doors import NAMES
 from gateway.errors import ConfigurationError
 from gateway.media.location import location_of
 from gateway.settings import Settings, load
@@ -93,6 +94,8 @@ def test_a_secret_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, name
         ("DELIVERY_SCHEDULE_SECONDS", "5,-1"),
         ("DELIVERY_OVERLOAD_SECONDS", "-1"),
         ("DOORS", "jobs,vtrixx"),
+        ("OPENAI_MODELS", "sora-2"),
+        ("OPENAI_MODELS", "sora-2=viduq3"),
         ("DOORS", ""),
         ("LEASE_SECONDS", "0"),
         ("LEASE_SECONDS", "inf"),
@@ -172,9 +175,15 @@ def test_networks_and_schedules_are_lists_with_commas(monkeypatch: pytest.Monkey
 
 
 def test_doors_are_a_list_and_all_are_open_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load().doors == ["jobs", "vtrix"]
+    assert load().doors == list(NAMES)
     monkeypatch.setenv("GATEWAY_DOORS", "vtrix")
     assert load().doors == ["vtrix"]
+
+
+def test_models_have_more_names_if_an_operator_gives_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().openai_models == {}
+    monkeypatch.setenv("GATEWAY_OPENAI_MODELS", "sora-2=viduq2-pro, sora-2-pro = viduq2_pro_reference")
+    assert load().openai_models == dict.fromkeys(("sora-2", "sora-2-pro"), "viduq2_pro_reference")
 
 
 def test_a_base_url_loses_its_last_slash(monkeypatch: pytest.MonkeyPatch) -> None:

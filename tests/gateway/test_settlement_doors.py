@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from gateway.dispatch import Role
+from gateway.doors.openai.words import OPENAI
 from gateway.doors.vtrix import VTRIX
 from gateway.endpoints import Delivery, Endpoint
 from gateway.events import EventType, event_id
@@ -18,6 +19,7 @@ from gateway.store import keys
 from gateway.store.base import AdmissionLimits
 from gateway.store.effects import BindTask, HoldSlot
 from gateway.store.transitions import Transition
+from tests.gateway.doors.openai.wire import Event as VideoEvent
 from tests.gateway.doors.wire import Task
 from tests.gateway.store.conftest import held, new_job
 from tests.gateway.test_settlement import DONE, ERROR, HOOK, fresh
@@ -72,6 +74,17 @@ async def test_the_callback_url_hears_what_a_poll_shows_and_an_endpoint_the_even
     assert (heard["endpoint"][0].event_id, heard["endpoint"][1]["type"]) == (event_id(job.id, kind), kind)
     assert (delivery.event_id, delivery.event_type) == (f"{event_id(job.id, kind)}_vtrix", kind)
     assert len(heard) == 2
+
+
+@pytest.mark.parametrize("event", [JobEvent.UPSTREAM_SUCCEEDED, JobEvent.UPSTREAM_FAILED])
+async def test_a_door_can_have_an_event_of_its_own(resources: Resources, event: JobEvent) -> None:
+    job = await submitted(resources, "openai")
+    await settle(resources, job, event)
+    delivery, body = (await owed(resources, job))["callback"]
+    found = VideoEvent.model_validate(body)
+    assert found.type == f"video.{'completed' if event is JobEvent.UPSTREAM_SUCCEEDED else 'failed'}"
+    assert body["data"] == OPENAI.shown(await fresh(resources, job), "order 7", resources.result_link)
+    assert delivery.event_id == found.id
 
 
 async def test_settling_it_again_publishes_nothing(resources: Resources) -> None:

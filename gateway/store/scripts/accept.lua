@@ -3,14 +3,15 @@
 -- KEYS  job: its record
 -- ARGV  args, JSON: {name, tenant, state, fields = {bytes, event_bytes, media, or nil, ...}, ticket, idempotency,
 --       fingerprint, queue_max, bytes_max, media_max, deadline, priority, rate, burst, video = kind of video, step =
---       type of its event, deliver = limits, dispatch = {role = limits}, uploads = {id, ...} or nil, check_only};
---       payload: the client's own, or ""
+--       type of its event, deliver = limits, dispatch = {role = limits}, uploads = {id, ...} or nil, attempt or nil,
+--       check_only}; payload: the client's own, or ""
 --
 -- One durable step takes the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
 -- free. Called again with the same job id, or the same key and fingerprint, it changes nothing. The tenant's own
 -- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`. `bytes`, `event_bytes`
--- and `media` are what quotas.lua counts for it. `uploads`: those that it holds until it is finished. `check_only`:
--- everything is checked and nothing is written.
+-- and `media` are what quotas.lua counts for it. `uploads`: those that it holds until it is finished. `attempt`: as of
+-- attempts.lua, of a request without a key; it may find its job. `check_only`: everything is checked and no job is
+-- written.
 --
 -- Returns {"accepted", id, allowance, queue position} | {"replayed" | "mismatch", earlier id} | {"would_fit"}: with
 -- `check_only` | {"full", jobs that wait, how many are allowed} | {"heavy" | "media", bytes that the tenant would take
@@ -30,6 +31,8 @@ if args.idempotency then
 end
 if redis.call('EXISTS', job) == 1 then return { 'replayed', args.name } end
 local now = call.now_ms()
+local found = args.attempt and attempts.find(args.tenant, args.attempt, args.name, now)
+if found then return { 'replayed', found } end
 local unusable = args.uploads and uploads.first_unusable(args.uploads, args.tenant, now)
 if unusable then return { 'upload', unusable } end
 local own = redis.call('HMGET', P .. 'tenant:' .. args.tenant .. ':settings', 'queue_max', 'rate', 'burst')
@@ -56,6 +59,7 @@ if posted then redis.call('HSET', posted, 'job', args.name, 'fingerprint', args.
 record.create(job, fields)
 quotas.count_new_job(args.tenant, added, media)
 if args.uploads then uploads.pin(args.uploads) end
+if args.attempt then attempts.note(args.tenant, args.attempt, args.name, now, now) end
 if payload ~= '' then redis.call('SET', job .. ':payload', payload) end
 records.count_state('job', args.state, 1)
 log.tally('jobs_accepted')

@@ -2,7 +2,7 @@
 --
 -- KEYS  job: its record
 -- ARGV  args, JSON: {name, assets = {{variant, state, key or "": as they were read, text: the asset as JSON, as it is
---       from now on}, ...}}
+--       from now on}, ...}, job: true if the job is deleted, too, for APIs that can delete one}
 --
 -- Their bytes no longer count for the tenant. A worker that still copies one of them finds that its ticket is gone.
 --
@@ -20,4 +20,5 @@ for _, one in ipairs(args.assets) do
   assets.write(key, args.name, one.variant, one.text, {}, call.now_ms())
   lanes.finish('mirror', tenant .. '|' .. args.name .. ':' .. one.variant)
 end
+if args.job then record.set(key, { deleted_at = call.now_ms() }) end
 return 1

@@ -71,10 +71,18 @@ class _Wanted:
 
 async def serve(request: Request, key: Key | None, params: Params) -> Response:
     """The file, or a redirect to it. `key`: None if the request has a signature instead."""
-    state = state_of(request)
     job, expires_at = (await owned_job(request, key.tenant), None) if key else await _linked(request, params)
-    wanted = _Wanted(job, params[VARIANT], params[DOWNLOAD], expires_at)
-    _check_offered(job, wanted.variant)
+    return await _served(request, _Wanted(job, params[VARIANT], params[DOWNLOAD], expires_at))
+
+
+async def serve_file(request: Request, job: Job, variant: Variant) -> Response:
+    """The file of this job, or a redirect to it, for the job's owner."""
+    return await _served(request, _Wanted(job, variant, download=False))
+
+
+async def _served(request: Request, wanted: _Wanted) -> Response:
+    state = state_of(request)
+    _check_offered(wanted.job, wanted.variant)
     asset = wanted.asset
     if asset is None or asset.state is not AssetState.STORED or not asset.key or not asset.size:
         return _elsewhere(state, wanted)

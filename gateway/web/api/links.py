@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from gateway import strict_json
 from gateway.assets import FOLDER, Asset, AssetState, Variant
 from gateway.errors import Conflict, InvalidRequest, Problem, not_one_of, shown
-from gateway.jobs import rfc3339
+from gateway.jobs import Job, rfc3339
 from gateway.media.links import content_link
 from gateway.tenants import Key
 from gateway.web.api.content import check_fetchable
@@ -68,15 +69,23 @@ def _until(state: State, asset: Asset | None, seconds: int) -> int:
 
 
 async def delete(request: Request, key: Key, _: Params) -> Response:
-    """204. The files are deleted first: a deletion that was interrupted can be repeated."""
-    resources = state_of(request).resources
+    """204. The job stays."""
+    await delete_files(state_of(request), lambda: owned_job(request, key.tenant))
+    return Response(status_code=204)
+
+
+async def delete_files(state: State, read: Callable[[], Awaitable[Job]], *, with_job: bool = False) -> Job:
+    """Deletes the files of the job that `read` finds, before that is recorded: a deletion that was
+    interrupted can be repeated. `with_job`: as of `RedisAssets.delete`. Returns the job as it was."""
+    resources = state.resources
     for _try in range(_DELETION_TRIES):
-        job = await owned_job(request, key.tenant)
-        if not job.assets:
-            return Response(status_code=204)
-        await resources.media.drop(f"{FOLDER}/{job.id}")
-        if await resources.assets.delete(job):
-            return Response(status_code=204)
+        job = await read()
+        if job.assets:
+            await resources.media.drop(f"{FOLDER}/{job.id}")
+        elif not with_job:
+            return job
+        if await resources.assets.delete(job, with_job=with_job):
+            return job
     raise Conflict("the files of this job keep changing at the moment; try again")
 
 

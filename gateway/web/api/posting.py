@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from starlette.requests import Request
 
@@ -14,16 +14,17 @@ from gateway.delivery.guard import allowing
 from gateway.doors.base import Door
 from gateway.errors import StoreUnavailable
 from gateway.events import EventType
-from gateway.intake import Checked, JobOptions, Posted, Read
+from gateway.intake import Checked, JobOptions, Posted
 from gateway.jobs import Priority
 from gateway.lifecycle import OnUnknown
 from gateway.telemetry import tracing
 from gateway.tenants import Key
 from gateway.web.api.idempotency import key_param
 from gateway.web.api.webhook_urls import check_target
-from gateway.web.http.bodies import JsonBody
+from gateway.web.http.bodies import WholeBody, check_form
 from gateway.web.http.headers import headers_of
 from gateway.web.http.params import Params, choice, seconds, several
+from gateway.web.http.problems import Refusal
 from gateway.web.state import State, state_of
 
 _MAX_DEADLINE_SECONDS: Final = 604_800
@@ -71,11 +72,45 @@ CALLBACK_EVENTS: Final = several(
 OPTIONS: Final = (START_DEADLINE, TOTAL_DEADLINE, ON_UNKNOWN, PRIORITY, CALLBACK_EVENTS)
 
 
+class Body(Protocol):
+    """How the body of a request is read."""
+
+    @property
+    def attempt(self) -> int | None:
+        """As of `JobOptions`."""
+
+    def check_form(self, request: Request) -> None:
+        """Raises Refusal (415, 400) if the headers show that it is no such body."""
+
+    def read(self, raw: bytes) -> generation.Incoming:
+        """The body as a document of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Json:
+    """JSON in our words, or in those of a door."""
+
+    door: Door | None = None
+    attempt: int | None = None
+
+    def check_form(self, request: Request) -> None:
+        check_form(request)
+
+    def read(self, raw: bytes) -> generation.Incoming:
+        incoming = generation.from_json(raw)
+        return incoming if self.door is None else generation.Incoming(self.door.read(incoming.document))
+
+
+_OURS: Final = _Json()
+
+
 async def accept(
-    request: Request, key: Key, params: Params, door: Door | None = None
+    request: Request, key: Key, params: Params, door: Door | None = None, body: Body | None = None
 ) -> tuple[Posted, str | None]:
-    """The job of this request, and its payload. `door`: whose words the body has, if not ours. Raises what
-    `Intake.check` and `Intake.accept` raise, and Refusal for a body that cannot be read."""
+    """The job of this request, and its payload. `door`: whose words the body has, if not ours. `body`: how it
+    is read, if not as JSON. Raises what `Intake.check` and `Intake.accept` raise, and Refusal for a body that
+    cannot be read."""
+    reading: Body = body or _Json(door)
     options = JobOptions(
         params[START_DEADLINE],
         params[TOTAL_DEADLINE],
@@ -84,13 +119,17 @@ async def accept(
         tracing.read_traceparent(headers_of(request).get(b"traceparent")),
         door.name if door else None,
         params[CALLBACK_EVENTS],
+        reading.attempt,
     )
     state, idempotency_key = state_of(request), params[IDEMPOTENCY_KEY]
-    keyed = options if idempotency_key else None
-    read = door.read if door else generation.as_it_is
-    async with checking(request, state, key.tenant, keyed, read) as checked:
+    keyed = options if idempotency_key or reading.attempt is not None else None
+    async with checking(request, state, key.tenant, keyed, reading) as checked:
         state.memory.check()
         state.disk.check(inline=bool(checked.media))
+        if (
+            reading.attempt is not None and await request.is_disconnected()
+        ):  # its next attempt may be here already
+            raise Refusal(400, "the connection ended before the job was accepted; send the request again")
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
             traced = replace(options, trace=trace)
             with saying_doubt(idempotency_key):
@@ -104,14 +143,14 @@ async def checking(
     state: State,
     tenant: str,
     keyed: JobOptions | None = None,
-    read: Read = generation.as_it_is,
+    body: Body = _OURS,
 ) -> AsyncIterator[Checked]:
-    """The request's body, checked against every published limit. InvalidRequest lists every problem. `read`:
-    as of `Intake.check`."""
+    """The request's body, checked against every published limit. InvalidRequest lists every problem."""
     settings = state.resources.settings
     most, in_seconds = settings.body_max_bytes, settings.body_timeout_seconds
-    async with JsonBody(request, tenant, state.budget, most, in_seconds, SMALLER) as raw:
-        checked = await state.resources.intake.check(raw, tenant, keyed, read)
+    body.check_form(request)
+    async with WholeBody(request, tenant, state.budget, most, in_seconds, SMALLER) as raw:
+        checked = await state.resources.intake.check(raw, tenant, keyed, body.read)
         if checked.request.callback_url is not None:
             with allowing(await state.resources.tenants.networks(tenant)):
                 check_target(state.guard, "callback_url", checked.request.callback_url)

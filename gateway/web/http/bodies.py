@@ -66,12 +66,11 @@ class ByteBudget:
 
 
 @dataclass(slots=True)
-class JsonBody:
-    """Reads the whole body of a request that must be JSON: `async with JsonBody(...) as raw:`.
+class WholeBody:
+    """Reads the whole body of a request: `async with WholeBody(...) as raw:`.
 
-    The bytes of a large body count against the budget until the block ends. Raises Refusal with 415, 413
-    (before reading, if the length is declared) or 408; Unavailable or LimitReached when the budget is used
-    up.
+    The bytes of a large body count against the budget until the block ends. Raises Refusal with 413 (before
+    reading, if the length is declared) or 408; Unavailable or LimitReached when the budget is used up.
     """
 
     request: Request
@@ -83,7 +82,6 @@ class JsonBody:
     _held: int = field(default=0, init=False)
 
     async def __aenter__(self) -> bytes:
-        check_form(self.request)
         try:
             return await read(self.request, self.max_bytes, self.seconds, self._hold, self.smaller)
         except BaseException:
@@ -102,6 +100,14 @@ class JsonBody:
     def _release(self) -> None:
         if self._held:
             self.budget.give(self.tenant, self._held)
+
+
+class JsonBody(WholeBody):
+    """The same of a request that must be JSON. Raises Refusal with 415, too."""
+
+    async def __aenter__(self) -> bytes:
+        check_form(self.request)
+        return await super().__aenter__()
 
 
 async def read(
@@ -171,6 +177,12 @@ def check_form(request: Request) -> None:
     if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
         message = "send the body as JSON, with Content-Type: application/json"
         raise Refusal(415, message, [Problem("Content-Type", "not_json", message)])
+    check_encoding(request)
+
+
+def check_encoding(request: Request) -> None:
+    """Raises Refusal (415) if the body is compressed by its headers."""
+    headers = headers_of(request)
     if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
         message = "send the body as it is, without Content-Encoding"
         raise Refusal(415, message, [Problem("Content-Encoding", "encoded", message)])

@@ -22,6 +22,8 @@ from gateway.web.http.problem_document import MEDIA_TYPE, problem
 from gateway.web.http.problem_types import ERROR_TYPES, INTERNAL, PREFIX, STATUS_TYPES, ProblemType
 from gateway.web.http.rate_headers import rate_headers
 
+#: After a longer wait most clients give up, but some of those that retry by themselves come at once.
+_LONGEST_RETRY_SECONDS: Final = 60
 _INTERNAL: Final = "this is our fault and was logged; no accepted job is lost"
 #: Key in a request's scope: its body was read to the end, so the connection can be reused.
 BODY_READ: Final = "gateway.body_read"
@@ -153,6 +155,8 @@ def _answer(
     headers |= rate_headers(scope.get(ALLOWANCE))
     door: Door | None = scope.get(DOOR)
     if door is not None:
+        if int(headers.get("retry-after", 0)) > _LONGEST_RETRY_SECONDS:
+            headers["x-should-retry"] = "false"
         status, body = door.refused(_refusal(document, in_doubt))
         return Response(orjson.dumps(body), status, headers, "application/json")
     return Response(orjson.dumps(document), document["status"], headers, MEDIA_TYPE)

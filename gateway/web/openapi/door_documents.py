@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.doors.openai.words import OPENAI
 from gateway.doors.vidu import VIDU
 from gateway.doors.vtrix import VTRIX
 from gateway.web.doors.routes import OF_DOORS
@@ -20,12 +21,13 @@ from gateway.web.openapi.document import SECURITY
 from gateway.web.openapi.headers import HEADERS, references
 from gateway.web.openapi.paths import REFERENCE, models, paths, reference
 from gateway.web.operation import RETRY_AFTER, Document
-from gateway.web.schemas import vidu, vtrix
+from gateway.web.schemas import openai, vidu, vtrix
 
 #: The shape of every error of a door.
 _REFUSALS: Final[Mapping[str, type[Any]]] = {
     VTRIX.name: vtrix.VtrixRefusal,
     VIDU.name: vidu.ViduRefusal,
+    OPENAI.name: openai.OpenAIRefusal,
 }
 _DESCRIPTION: Final = """\
 The same service in the words of another API. A job that is made here is a job of `/v1/jobs`, with the same

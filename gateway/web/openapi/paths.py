@@ -37,6 +37,7 @@ _PATH_PATTERNS: Final = {
     "tenant": ops.TENANT,
     "account": ops.TENANT,
     "key_id": tenants.KEY_ID,
+    "character_id": "^[A-Za-z0-9._-]{1,64}$",
     "model": "^[A-Za-z0-9._-]{1,64}$",
 }
 _IN_PATH: Final = re.compile(r"\{(\w+)\}")

@@ -20,7 +20,7 @@ LIMITS: Final = (
         "media_are_written_before_the_job_is_judged",
         "gateway/intake.py",
         "Intake.accept",
-        "            known = await self._store(job, checked, fingerprint, check_only=True)\n"
+        "            known = await self._store(job, checked, fingerprint, attempt, check_only=True)\n"
         "            if known.replayed:\n"
         "                return await self._replayed(job, known)\n",
         "",

@@ -47,9 +47,10 @@ WRONG: list[dict[str, Any]] = [
 
 
 def calls() -> Iterator[tuple[str, str]]:
-    """The name of what is called and the code, of every call whose code is a literal."""
+    """The name of what is called and the code, of every call whose code is a literal. Doors have codes of
+    their own, and documents of their own."""
     for path in PACKAGE.rglob("*.py"):
-        if path.is_relative_to(PACKAGE / "sandbox"):
+        if path.is_relative_to(PACKAGE / "sandbox") or "doors" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if not isinstance(node, ast.Call) or len(node.args) < 2:
