@@ -209,6 +209,7 @@ def build(
             settings.deadlines(),
             inspections(shared.held),
             uploads=UsesOfUploads(uploads, fetchable=bool(settings.public_url)),
+            dialect=settings.upstream_dialect,
         ),
         settlement=_settlement(settings, jobs, blobs, environment, link),
         result_link=link,
