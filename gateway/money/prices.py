@@ -12,6 +12,8 @@ import orjson
 from gateway.money.amounts import to_text
 from gateway.money.budgets import Period, period_names
 
+#: The currency unless the settings name another.
+CURRENCY: Final = "USD"
 #: What the published parameters mean when they are left out; the longest video, in seconds.
 DURATION: Final = 5
 MAX_DURATION: Final = 10
@@ -73,7 +75,7 @@ class PriceBook:
     """All prices. An empty one knows none."""
 
     prices: tuple[Price, ...] = ()
-    currency: str = "USD"
+    currency: str = CURRENCY
     _of_use: dict[Use, list[Price]] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
