@@ -44,6 +44,7 @@ from gateway.store.lanes import Lanes
 from gateway.store.notifications import Notifications
 from gateway.store.operator_audit import RedisAudit
 from gateway.store.ops_log import RedisOpsLog
+from gateway.store.prices import RedisPrices
 from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
 from gateway.store.samples import RedisSamples
@@ -97,6 +98,7 @@ class Resources:
     result_link: Link
     accounts: RedisAccounts
     tenants: RedisTenants
+    prices: RedisPrices
     ops_log: RedisOpsLog
     unknown_jobs: RedisUnknownJobs
     job_history: RedisJobHistory
@@ -215,6 +217,7 @@ def build(
         result_link=link,
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
+        prices=RedisPrices(redis, scripts),
         ops_log=RedisOpsLog(redis),
         unknown_jobs=RedisUnknownJobs(redis),
         job_history=RedisJobHistory(redis, archived),
