@@ -3,8 +3,8 @@
 -- KEYS  prices: as of `change_prices`; books: hash of process -> "<digest>|<since, ms>|<1: it could not read newer
 --       prices>|<now, ms>"
 -- ARGV  process; digest: of its prices, or "": the process ends; since (ms): when it began to use them; fault: as in
---       `books`, or ""; known: the version that it has, -1 if its prices are from a file; audit: as of `log.write_audit`, or "":
---       its file has not changed
+--       `books`, or ""; known: the version that it has, -1 if its prices are from a file; audit: as of
+--       `log.write_audit`, or "": its file has not changed
 --
 -- The prices of a file are written to the audit by the first process that has them.
 --
