@@ -9,7 +9,7 @@
 -- One durable step takes the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
 -- free. Called again with the same job id, or the same key and fingerprint, it changes nothing. The tenant's own
 -- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`. `bytes`, `event_bytes`
--- and `media` are what quotas.lua counts for it; money.lua reserves its `estimate`. `uploads`: those that it holds until
+-- and `media` are what quotas.lua counts for it; money.lua reserves its `estimate`. `uploads`: held until
 -- it is finished. `check_only`: everything is checked and nothing is written.
 --
 -- Returns {"accepted", id, allowance, queue position} | {"replayed" | "mismatch", earlier id} | {"would_fit"}: with
