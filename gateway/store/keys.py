@@ -46,6 +46,8 @@ ARCHIVE_GONE = f"{PREFIX}archive:gone"
 ARCHIVE_SWEPT = f"{PREFIX}archive:swept"
 PRICES = f"{PREFIX}prices"
 PRICE_BOOKS = f"{PREFIX}price_books"
+SUSPENSE = f"{PREFIX}suspense"
+BUDGET_NOTICES = f"{PREFIX}budget_notices"
 
 
 def walk(name: str) -> str:
@@ -98,6 +100,14 @@ def tenant_settings(tenant: str) -> str:
 
 def tenant_usage(tenant: str) -> str:
     return f"{PREFIX}tenant:{tenant}:usage"
+
+
+def balance(tenant: str, period: str) -> str:
+    return f"{PREFIX}tenant:{tenant}:balance:{period}"
+
+
+def ledger(day: str) -> str:
+    return f"{PREFIX}ledger:{day}"
 
 
 def tenant_events(tenant: str) -> str:
