@@ -98,7 +98,7 @@ class Job:
     `key`: the id of the client key that posted it. `estimate`: of one submission, in micro-units, None if no
     price is known; `upper_bound`: it may cost less; `priced`: since when that price is valid. `reserved`: for
     submissions that may still be charged; `suspense`: the same after its end; `charged`: so far, None before;
-    `charge_basis`: how that is known.
+    `charge_basis`: how that is known; `paid`: the tasks that were charged.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -160,6 +160,7 @@ class Job:
     suspense: int = 0
     charged: int | None = None
     charge_basis: str | None = None
+    paid: list[str] = field(default_factory=list)
     archived: str | None = None
 
     def account_of(self, task_id: str) -> str:
@@ -214,7 +215,7 @@ def mirror_ticket(job: Job, variant: Variant) -> Ticket:
 
 _JSON = (
     *("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late"),
-    *("elsewhere", "uploads"),
+    *("elsewhere", "uploads", "paid"),
 )
 _INTEGERS = (
     "created_at",
