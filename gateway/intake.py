@@ -33,7 +33,7 @@ from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.local.shared_memory import Held, Shared
 from gateway.media.inline import InlineFiles
-from gateway.money.prices import Estimate, PriceBook
+from gateway.money.prices import CurrentPrices, Estimate
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
 from gateway.uploads import Upload
 from gateway.uploads.use import UsesOfUploads
@@ -111,7 +111,7 @@ class Intake:
     inspections: Turns = field(default_factory=lambda: inspections(Shared().held))
     large_bodies: Turns = field(default_factory=_large_bodies)
     uploads: UsesOfUploads = UsesOfUploads()  # noqa: RUF009  # frozen
-    prices: PriceBook = PriceBook()  # noqa: RUF009  # frozen
+    prices: CurrentPrices = field(default_factory=CurrentPrices)
     dialect: str = ""
 
     async def check(

@@ -27,6 +27,8 @@ from gateway.errors import MediaStoreUnavailable
 from gateway.jobs import Job, rfc3339
 from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.media.inline import InlineFiles
+from gateway.money.prices import CURRENCY
+from gateway.money.shares import suspense_at_end
 from gateway.money.told import CostReader
 from gateway.store.asset_effects import CopyAssets
 from gateway.store.base import JobStore, Outcome, TransitionResult
@@ -69,9 +71,9 @@ class Mirroring:
 class Settlement:
     """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all. `link`: the
     addresses of results, for callback URLs of jobs that came through a door. `client_url`: the base URL of
-    the gateway for clients, for the addresses in events. `mirroring`: None if results are not copied.
-    `costs`: reads what the upstream says that a task cost. `charged` of its methods: the tasks that the
-    upstream certainly charged, by id."""
+    the gateway for clients, for the addresses in events; `currency`: of the costs in them. `mirroring`: None
+    if results are not copied. `costs`: reads what the upstream says that a task cost. `charged` of its
+    methods: the tasks that the upstream certainly charged, by id."""
 
     jobs: JobStore
     blobs: InlineFiles
@@ -79,6 +81,7 @@ class Settlement:
     late_watch_ms: int = 86_400_000
     link: Link = no_link
     client_url: str = ""
+    currency: str = CURRENCY
     mirroring: Mirroring | None = None
     costs: CostReader = CostReader()  # noqa: RUF009  # frozen
 
@@ -182,7 +185,7 @@ class Settlement:
         fields: dict[str, Any] = {"late": result, "warnings": _warnings(job, snapshot)}
         copies = self._copies(snapshot)
         after = replace(job, **_present(fields), assets=copies)
-        event = events.make_late(after, await self.jobs.payload(job), now, self.client_url)
+        event = events.make_late(after, await self.jobs.payload(job), now, self.client_url, self.currency)
         callback_url = None if job.door in DOORS else job.callback_url
         effects: list[Effect] = [AddLateResult(fields, event, callback_url)]
         effects += [CopyAssets(copies)] if copies else []
@@ -229,8 +232,9 @@ class Settlement:
             copying = ending.find(CopyAssets)
             copies = dict(copying.assets) if copying else {}
             after = replace(job, state=target, finished_at=finished_at, assets=copies, **_present(fields))
+            after = replace(after, **_paid(job, costs))
             payload = await self.jobs.payload(job)
-            event = events.make(after, payload, self.client_url)
+            event = events.make(after, payload, self.client_url, self.currency)
             effects.append(OweEvent(event, job.callback_url, self._told(after, event, payload)))
             effects.append(Tally([f"jobs_finished|{target}", *tally, *unusual]))
         # The event's bytes were made from this state: if it has changed, they are wrong.
@@ -275,6 +279,19 @@ def _warnings(job: Job, snapshot: Snapshot) -> list[dict[str, str]] | None:
     """The job's warnings with those about the result; None if there are none about it."""
     about = [asdict(warning) for warning in snapshot.warnings]
     return [*job.warnings, *about] if about else None
+
+
+def _paid(job: Job, costs: Mapping[str, int | None]) -> dict[str, Any]:
+    """The fields of money of a job that becomes final when these tasks are charged."""
+    known = [
+        amount for cost in costs.values() if (amount := job.estimate if cost is None else cost) is not None
+    ]
+    doubtful = len(set(job.tasks) - set(costs)) if job.tasks else int(job.evidence is not None)
+    sent = job.released_at is not None and job.epoch != job.sent_again
+    left = suspense_at_end(job.reserved, job.estimate or 0, charged=len(known), doubtful=doubtful, sent=sent)
+    basis = "estimate" if None in costs.values() else "upstream"
+    charge = {"charged": sum(known), "charge_basis": basis} if known else {}
+    return {"reserved": 0, "suspense": left, **charge}
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from gateway import strict_json
 from gateway.errors import InvalidRequest, Problem, not_one_of, shown
 from gateway.lifecycle import OnUnknown
+from gateway.money.amounts import EXPECTED
 from gateway.resolution import Action
 from gateway.tenants import Key, Scope
 from gateway.web.http.bodies import JsonBody
@@ -28,6 +29,7 @@ _MAX_SHOWN_CHARACTERS: Final = 64
 _EXPECTED: Final = {
     "action": f"one of {', '.join(Action)}",
     "task_id": "the upstream's id of the task: 1 to 128 visible ASCII characters",
+    "amount": EXPECTED,
     "reason": "a sentence for other operators",
     "on_unknown": f"one of {', '.join(OnUnknown)}, or null for the service's default",
     "tenant": "a name of 1 to 32 of a-z, 0-9, _ and -, not starting with _ or -",
