@@ -95,10 +95,11 @@ class Job:
     `door`: the API through which it came, if not `/v1/jobs`. `assets`: the files of its result;
     `mirrored_at`: when the last of them was copied or given up, if the video was copied.
     `uploads`: the uploads that it holds, until it is final.
-    `key`: the id of the client key that posted it. `estimate`: of one submission, in micro-units, None if no
-    price is known; `upper_bound`: it may cost less; `priced`: since when that price is valid. `reserved`: for
-    submissions that may still be charged; `suspense`: the same after its end; `charged`: so far, None before;
-    `charge_basis`: how that is known; `paid`: the tasks that were charged.
+    `key`: the id of the client key that posted it. `estimate`: of one submission, in micro-units, None if
+    no price is known; `upper_bound`: it may cost less; `priced`: since when that price is valid.
+    `reserved`: for submissions that may still be charged; `suspense`: the same after its end; `charged`:
+    so far, None before; `charge_basis`: how that is known; `paid`: its tasks that were charged.
+    `sent_again`: the epoch after which it was decided to send it again.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -158,6 +159,7 @@ class Job:
     priced: str | None = None
     reserved: int = 0
     suspense: int = 0
+    sent_again: int = 0
     charged: int | None = None
     charge_basis: str | None = None
     paid: list[str] = field(default_factory=list)
@@ -243,15 +245,12 @@ _INTEGERS = (
     "estimate",
     "reserved",
     "suspense",
+    "sent_again",
     "charged",
 )
 _TEXTS = (
     *("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused"),
-    "account",
-    "trace",
-    "door",
-    "archived",
-    *("key", "priced", "charge_basis"),
+    *("account", "trace", "door", "archived", "key", "priced", "charge_basis"),
 )
 
 

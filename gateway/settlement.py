@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from gateway import assets, events
+from gateway import assets, charges, events
 from gateway.assets import Asset, AssetState, Variant
 from gateway.dispatch import Ticket
 from gateway.doors import DOORS
@@ -27,7 +27,6 @@ from gateway.errors import MediaStoreUnavailable
 from gateway.jobs import Job, rfc3339
 from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.media.inline import InlineFiles
-from gateway.money.charges import Charged, charged_after
 from gateway.money.prices import CURRENCY
 from gateway.money.told import CostReader
 from gateway.store.asset_effects import CopyAssets
@@ -185,7 +184,7 @@ class Settlement:
         fields: dict[str, Any] = {"late": result, "warnings": _warnings(job, snapshot)}
         copies = self._copies(snapshot)
         costs, tally = self._costs_of(charged)
-        after = replace(job, **_present(fields), assets=copies, **_charged(job, costs))
+        after = replace(job, **_present(fields), assets=copies, **charges.after_end(job, costs))
         event = events.make_late(after, await self.jobs.payload(job), now, self.client_url, self.currency)
         callback_url = None if job.door in DOORS else job.callback_url
         effects: list[Effect] = [AddLateResult(fields, event, callback_url)]
@@ -231,8 +230,8 @@ class Settlement:
         if target is not job.state:
             copying = ending.find(CopyAssets)
             copies = dict(copying.assets) if copying else {}
-            after = replace(job, state=target, finished_at=finished_at, assets=copies, reserved=0)
-            after = replace(after, **_present(fields), **_charged(job, costs))
+            after = replace(job, state=target, finished_at=finished_at, assets=copies, **_present(fields))
+            after = replace(after, **charges.at_end(job, costs))
             payload = await self.jobs.payload(job)
             event = events.make(after, payload, self.client_url, self.currency)
             effects.append(OweEvent(event, job.callback_url, self._told(after, event, payload)))
@@ -279,13 +278,6 @@ def _warnings(job: Job, snapshot: Snapshot) -> list[dict[str, str]] | None:
     """The job's warnings with those about the result; None if there are none about it."""
     about = [asdict(warning) for warning in snapshot.warnings]
     return [*job.warnings, *about] if about else None
-
-
-def _charged(job: Job, costs: Mapping[str, int | None]) -> dict[str, Any]:
-    """The fields of the job once these tasks are charged."""
-    before = Charged(job.charged, job.charge_basis)
-    amount, basis = charged_after(before, job.paid, job.estimate, costs)
-    return {"charged": amount, "charge_basis": basis}
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:

@@ -44,10 +44,10 @@ UPLOAD_EXPIRY = f"{PREFIX}uploads:expiry"
 UPLOAD_SWEEP = f"{PREFIX}uploads:sweep"
 ARCHIVE_GONE = f"{PREFIX}archive:gone"
 ARCHIVE_SWEPT = f"{PREFIX}archive:swept"
-PRICES = f"{PREFIX}prices"
-PRICE_BOOKS = f"{PREFIX}price_books"
 SUSPENSE = f"{PREFIX}suspense"
 BUDGET_NOTICES = f"{PREFIX}budget_notices"
+PRICES = f"{PREFIX}prices"
+PRICE_BOOKS = f"{PREFIX}price_books"
 
 
 def walk(name: str) -> str:
