@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -31,10 +31,16 @@ async def entries(redis: Redis) -> list[Entry]:
 
 async def balances(redis: Redis, *names: str) -> Sums:
     """All figures of these names in all periods."""
+    stored = [key async for key in redis.scan_iter(f"{PREFIX}tenant:*:balance:*")]
+    return figures({key: await redis.hgetall(key) for key in stored}, *names)  # type: ignore[misc]
+
+
+def figures(stored: Mapping[str, Mapping[str, str]], *names: str) -> Sums:
+    """The figures of these names in hashes of balances."""
     found: Sums = Counter()
-    async for key in redis.scan_iter(f"{PREFIX}tenant:*:balance:*"):
+    for key, fields in stored.items():
         _, _, tenant, _, period = key.split(":")
-        for field, value in (await redis.hgetall(key)).items():  # type: ignore[misc]
+        for field, value in fields.items():
             whose, _, name = field.partition("|")
             if name in (names or AMOUNTS):
                 found[Balance(tenant, whose, period, name)] = int(value)
