@@ -70,9 +70,16 @@ async def set_budget(
 
 
 def disagreements(
-    records: Sequence[dict[str, str]], found: Sums, written: Sequence[Entry], suspended: set[str]
+    records: Sequence[Mapping[str, str]],
+    found: Sums,
+    written: Sequence[Entry],
+    suspended: set[str],
+    *,
+    all_there: bool = True,
 ) -> list[str]:
-    """Every way in which records, balances and ledger do not agree. `records`: of all jobs, with `id`."""
+    """Every way in which records, balances and ledger do not agree. `records`: of all jobs, with `id`.
+    `all_there`: no job was forgotten; what is charged for those is only in the balances."""
+    compared = ("reserved", "charged", "suspense") if all_there else ("reserved", "suspense")
     wrong = []
     stored = {balance: amount for balance, amount in found.items() if amount}
     sums = ledger.in_all_periods(ledger.recompute(written))
@@ -82,7 +89,7 @@ def disagreements(
     wrong += [f"{balance} is {amount}" for balance, amount in stored.items() if amount < 0]
     of_jobs: Counter[tuple[str, str]] = Counter()
     for record in records:
-        for name in ("reserved", "charged", "suspense"):
+        for name in compared:
             of_jobs[record["tenant"], name] += int(record.get(name, 0))
         if ("suspense" in record) != (record["id"] in suspended):
             wrong.append(f"{record['id']} is in suspense and not in the list, or the other way round")
@@ -91,7 +98,7 @@ def disagreements(
     totals = {
         (one.tenant, one.name): amount
         for one, amount in stored.items()
-        if (one.whose, one.period) == (ledger.WHOLE, "total") and one.name != "wasted"
+        if (one.whose, one.period) == (ledger.WHOLE, "total") and one.name in compared
     }
     if totals != {name: amount for name, amount in of_jobs.items() if amount}:
         wrong.append(f"the records say {dict(of_jobs)}, and the balances {totals}")
