@@ -100,6 +100,7 @@ class Job:
     `reserved`: for submissions that may still be charged; `suspense`: the same after its end; `charged`:
     so far, None before; `charge_basis`: how that is known; `paid`: its tasks that were charged.
     `sent_again`: the epoch after which it was decided to send it again.
+    `budgets`: those of which its acceptance reached a threshold.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -163,6 +164,7 @@ class Job:
     charged: int | None = None
     charge_basis: str | None = None
     paid: list[str] = field(default_factory=list)
+    budgets: list[Any] = field(default_factory=list)
     archived: str | None = None
 
     def account_of(self, task_id: str) -> str:
@@ -217,7 +219,7 @@ def mirror_ticket(job: Job, variant: Variant) -> Ticket:
 
 _JSON = (
     *("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late"),
-    *("elsewhere", "uploads", "paid"),
+    *("elsewhere", "uploads", "paid", "budgets"),
 )
 _INTEGERS = (
     "created_at",

@@ -45,7 +45,6 @@ UPLOAD_SWEEP = f"{PREFIX}uploads:sweep"
 ARCHIVE_GONE = f"{PREFIX}archive:gone"
 ARCHIVE_SWEPT = f"{PREFIX}archive:swept"
 SUSPENSE = f"{PREFIX}suspense"
-BUDGET_NOTICES = f"{PREFIX}budget_notices"
 PRICES = f"{PREFIX}prices"
 PRICE_BOOKS = f"{PREFIX}price_books"
 
