@@ -13,6 +13,9 @@
     + Fenced                  another worker holds the record now; the caller must stop
   x LimitReached              a quota of the tenant is used up; try again later
     + RateLimited             the tenant posts too fast
+  x PaymentRefused            a hard budget does not allow the job
+    + BudgetExceeded          it would cost more than is left
+    + PriceUnknown            nobody knows what it would cost
   x Unavailable
     + StoreUnavailable        Redis did not answer; the command may have been executed or not
     + StoreFull               Redis' memory is almost full: new jobs are refused, everything else continues
@@ -21,6 +24,7 @@
     + DiskFull                the disk of files is almost full: new files, then new jobs, are refused
   x AddressRefused            the address may not be dialled
   x ConfigurationError        a setting is wrong; names the environment variable
+    + AmountRefused           an amount of money is not a number, or out of range
 
 Errors know nothing of HTTP: `gateway.web.http.problem_types` holds the one table from class to status.
 """
@@ -180,6 +184,45 @@ class RateLimited(LimitReached):
         self.allowance = allowance
 
 
+class PaymentRefused(GatewayError):
+    """A hard budget does not allow the job, which was not queued. `budget`: such as "tenant day". `code`: for
+    programs."""
+
+    code = "payment_refused"
+
+    def __init__(self, message: str, budget: str) -> None:
+        super().__init__(message)
+        self.budget = budget
+
+
+class BudgetExceeded(PaymentRefused):
+    """It would cost more than is left. The amounts are decimal strings; `reserved` includes what is in
+    suspense."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, budget: str, *, limit: str, spent: str, reserved: str, estimate: str) -> None:
+        super().__init__(
+            f"the {budget} budget is {limit}: {spent} is spent and {reserved} is reserved, so there is no "
+            f"room for a job of {estimate}; wait for the next period, or ask an operator for a larger budget",
+            budget,
+        )
+        self.limit, self.spent, self.reserved, self.estimate = limit, spent, reserved, estimate
+
+
+class PriceUnknown(PaymentRefused):
+    """Nobody knows what it would cost."""
+
+    code = "price_unknown"
+
+    def __init__(self, budget: str) -> None:
+        super().__init__(
+            f"no price is known for these parameters, so the {budget} budget cannot allow the job; use other "
+            "parameters, or ask an operator to add the price",
+            budget,
+        )
+
+
 class Unavailable(GatewayError):
     """A dependency of the service does not answer; nothing was lost."""
 
@@ -229,6 +272,11 @@ class AddressRefused(GatewayError, OSError):
 
 class ConfigurationError(GatewayError):
     """A setting is missing or wrong."""
+
+
+class AmountRefused(ConfigurationError, ValueError):
+    """An amount of money is not a number, negative, too large or too fine. The message continues the name of
+    its field."""
 
 
 def not_one_of(value: str, expected: str) -> str:

@@ -12,7 +12,9 @@ import orjson
 from gateway.assets import Asset, AssetState
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, rfc3339
 from gateway.lifecycle import JobState
+from gateway.money.prices import CURRENCY
 from gateway.views import job as job_view
+from gateway.views.budgets import budgets_of
 
 
 class EventType(StrEnum):
@@ -22,6 +24,7 @@ class EventType(StrEnum):
     FAILED = "job.failed"
     CANCELED = "job.canceled"
     LATE_RESULT = "job.late_result"  #: after job.failed: the task was completed after all; the state stays
+    BUDGET_THRESHOLD = "budget.threshold"  #: the acceptance of the job reached 50, 80 or 100 % of a budget
     MIRRORED = "job.mirrored"  #: the video is copied, and each other file is copied or given up
 
 
@@ -53,6 +56,8 @@ _NOT_FINISHED_YET: Final[dict[str, Any]] = {
     "late": None,
     "cancel_wished_at": None,
     "mirrored_at": None,
+    "charged": None,
+    "charge_basis": None,
 }
 _NOT_SENT_YET: Final[dict[str, Any]] = {
     "task_id": None,
@@ -69,7 +74,7 @@ _NOT_SENT_YET: Final[dict[str, Any]] = {
 
 def event_id(job_id: str, kind: str) -> str:
     """The event's id. It depends only on job and type, so that creating the event again gives the same id."""
-    return f"evt_{job_id.removeprefix('job_')}_{kind.removeprefix('job.')}"
+    return f"evt_{job_id.removeprefix('job_')}_{kind.removeprefix('job.').replace('.', '_')}"
 
 
 def expand(filters: Sequence[str]) -> tuple[EventType, ...]:
@@ -93,37 +98,42 @@ class Event:
     trace: str | None = None
 
 
-def make(job: Job, payload: str | None, client_url: str = "") -> Event:
+def make(job: Job, payload: str | None, client_url: str = "", currency: str = CURRENCY) -> Event:
     """The event of a job that becomes final. `job`: as it will be stored. `client_url`: of the gateway, for
-    the addresses in it."""
+    the addresses in it. `currency`: of its cost."""
     kind = EVENT_OF[job.state]
     assert job.finished_at is not None
     # Its bytes are the same whenever it is made, however far the copies of its files are.
     uncopied = {variant: Asset(AssetState.PENDING, url=asset.url) for variant, asset in job.assets.items()}
-    return _frozen(replace(job, assets=uncopied), kind, payload, job.finished_at, client_url)
+    return _frozen(replace(job, assets=uncopied), kind, payload, job.finished_at, client_url, currency)
 
 
-def make_late(job: Job, payload: str | None, at: int, client_url: str = "") -> Event:
+def make_late(
+    job: Job, payload: str | None, at: int, client_url: str = "", currency: str = CURRENCY
+) -> Event:
     """The event of a late result. `job`: with `late` set."""
-    return _frozen(job, EventType.LATE_RESULT, payload, at, client_url)
+    return _frozen(job, EventType.LATE_RESULT, payload, at, client_url, currency)
 
 
-def make_step(job: Job, kind: EventType, payload: str | None, client_url: str = "") -> Event:
+def make_step(
+    job: Job, kind: EventType, payload: str | None, client_url: str = "", currency: str = CURRENCY
+) -> Event:
     """The event of a step. `job`: as it is now, maybe in a later state."""
     at = job.created_at
     if kind is EventType.MIRRORED:
         at = job.mirrored_at or at
     elif kind is EventType.SUBMITTED:
         at = job.submitted_at or at
-    return _frozen(as_of(job, kind), kind, payload, at, client_url)
+    return _frozen(as_of(job, kind), kind, payload, at, client_url, currency)
 
 
 def as_of(job: Job, kind: EventType) -> Job:
     """The job as it was when the step happened; for that of the copies, the job as it is."""
     if kind is EventType.MIRRORED:
         return job
-    changes: dict[str, Any] = {"state": JobState.SUBMITTED, **_NOT_FINISHED_YET}
-    if kind is EventType.QUEUED:
+    reserved = job.estimate or 0  # as when it was accepted
+    changes: dict[str, Any] = {"state": JobState.SUBMITTED, "reserved": reserved, **_NOT_FINISHED_YET}
+    if kind in (EventType.QUEUED, EventType.BUDGET_THRESHOLD):
         changes |= {"state": JobState.QUEUED, **_NOT_SENT_YET}
     return replace(job, **changes)
 
@@ -144,11 +154,11 @@ def short_enough(payload: str | None) -> str | None:
     return payload if payload is None or len(payload) <= EVENT_PAYLOAD_CHARACTERS else None
 
 
-def _frozen(job: Job, kind: EventType, payload: str | None, at: int, client_url: str) -> Event:
-    data: job_view.JobWithPayload | job_view.EventJob
-    if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:
-        data = {**job_view.public(job, client_url=client_url), "payload_omitted": True}
-    else:
-        data = job_view.public(job, client_url=client_url, payload=payload)
-    body = orjson.dumps({"type": kind, "timestamp": rfc3339(at), "data": data})
+def _frozen(job: Job, kind: EventType, payload: str | None, at: int, client_url: str, currency: str) -> Event:
+    long = payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS
+    shown = job_view.public(job, client_url=client_url, payload=None if long else payload, currency=currency)
+    more: dict[str, Any] = {"payload_omitted": True} if long else {}
+    if kind is EventType.BUDGET_THRESHOLD:
+        more["budgets"] = budgets_of(job)
+    body = orjson.dumps({"type": kind, "timestamp": rfc3339(at), "data": {**shown, **more}})
     return Event(event_id(job.id, kind), kind, job.id, job.tenant, at, body, job.trace)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final, NamedTuple
 
-from gateway import generation, repeats
+from gateway import generation
 from gateway.doors import HEARD
 from gateway.environment import Environment
 from gateway.errors import (
@@ -22,10 +22,12 @@ from gateway.errors import (
     MediaStoreUnavailable,
     NotFound,
     Notice,
+    PaymentRefused,
     Problem,
 )
 from gateway.events import EventType
 from gateway.generation import GenerationRequest, Limits, inspection
+from gateway.generation.fingerprint import digest_of_key, fingerprint_of
 from gateway.generation.media import InlineMedia, unknown_upload
 from gateway.generation.turns import Turns
 from gateway.generation.upstream_body import ENVELOPE_BYTES, UPSTREAM_BODY_BYTES, bytes_of
@@ -33,6 +35,7 @@ from gateway.jobs import Deadlines, Job, Priority, born_at
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.local.shared_memory import Held, Shared
 from gateway.media.inline import InlineFiles
+from gateway.money.prices import CurrentPrices, Estimate
 from gateway.store.attempt import Attempt
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
 from gateway.uploads import Upload
@@ -125,6 +128,8 @@ class Intake:
     inspections: Turns = field(default_factory=lambda: inspections(Shared().held))
     large_bodies: Turns = field(default_factory=_large_bodies)
     uploads: UsesOfUploads = UsesOfUploads()  # noqa: RUF009  # frozen
+    prices: CurrentPrices = field(default_factory=CurrentPrices)
+    dialect: str = ""
 
     async def check(
         self, raw: bytes, tenant: str, keyed: JobOptions | None = None, read: Read = generation.from_json
@@ -157,21 +162,21 @@ class Intake:
         tenant: str,
         idempotency_key: str | None,
         options: JobOptions = JobOptions(),  # frozen
+        key: str | None = None,
     ) -> Posted:
         """Stores the job, or finds that of this key or an earlier attempt. Also returns its queue position.
-        `options`: the same as in `check`, if they were given there; `trace` may differ.
+        `options`: the same as in `check`, if they were given there; `trace` may differ. `key`: the id of the
+        client key.
 
-        Raises IdempotencyMismatch, LimitReached, RateLimited, Unavailable. After StoreUnavailable the job may
-        or may not be accepted; a repeated request with the same key finds out.
+        Raises IdempotencyMismatch, LimitReached, PaymentRefused, Unavailable. After StoreUnavailable the job
+        may or may not be accepted; a repeated request with the same key finds out.
         """
-        job = self._new_job(checked, tenant, idempotency_key, options)
+        job = self._new_job(checked, tenant, idempotency_key, options, key)
         keyed = idempotency_key is not None or options.attempt is not None
-        fingerprint = (
-            checked.fingerprint or repeats.fingerprint(checked.request, options.meaning) if keyed else ""
-        )
+        fingerprint = checked.fingerprint or fingerprint_of(checked.request, options.meaning) if keyed else ""
         attempt = None
         if idempotency_key is None and options.attempt is not None:
-            attempt = repeats.attempt(options.door, fingerprint, options.attempt)
+            attempt = Attempt.of(options.door, fingerprint, options.attempt)
         if checked.media or checked.refusal:
             # Asked before the files are written: a tenant cannot fill the disk with jobs that are refused.
             known = await self._store(job, checked, fingerprint, attempt, check_only=True)
@@ -182,7 +187,7 @@ class Intake:
             job = replace(job, params=await self._keep_media(job.id, checked))
         try:
             accepted = await self._store(job, checked, fingerprint, attempt)
-        except (InvalidRequest, LimitReached):  # certainly not stored, unlike after StoreUnavailable
+        except (InvalidRequest, LimitReached, PaymentRefused):  # certainly not stored
             await self._drop_media(job.id, checked)
             raise
         if not accepted.replayed:
@@ -190,12 +195,23 @@ class Intake:
         await self._drop_media(job.id, checked)
         return await self._replayed(job, accepted)
 
+    def estimate(self, checked: Checked) -> Estimate | None:
+        """What one submission of the job would cost now; None if no price is known."""
+        request, now = checked.request, self.environment.now_ms()
+        return self.prices.estimate(self.dialect, request.model, generation.upstream_params(request), now)
+
     def _new_job(
-        self, checked: Checked, tenant: str, idempotency_key: str | None, options: JobOptions
+        self,
+        checked: Checked,
+        tenant: str,
+        idempotency_key: str | None,
+        options: JobOptions,
+        key: str | None,
     ) -> Job:
         """The job as it will be stored, but for its inline media."""
         job_id, payload = self.environment.new_job_id(), checked.request.payload
         now = born_at(job_id)  # exactly: lists are ordered by the id, and filtered by time
+        cost = self.estimate(checked)
         start_by, end_by = self._deadlines(checked.request, options)
         return Job(
             id=job_id,
@@ -216,10 +232,14 @@ class Intake:
                 {"param": notice.param, "code": notice.code, "message": notice.message}
                 for notice in checked.notices
             ],
-            idempotency=repeats.key_digest(idempotency_key),
+            idempotency=digest_of_key(idempotency_key),
             payload_characters=None if payload is None else len(payload),
             inline_bytes={file.param: len(file.raw) for file in checked.media},
             uploads=list(dict.fromkeys(upload.id for upload in checked.uploads.values())),
+            key=key,
+            estimate=cost.amount if cost else None,
+            upper_bound=cost is not None and cost.upper_bound,
+            priced=cost.priced if cost else None,
         )
 
     async def _store(
@@ -287,7 +307,7 @@ def _check(
     raw: bytes, limits: Limits, keyed: JobOptions | None, read: Read = generation.from_json
 ) -> Checked:
     request, notices = _parse(raw, limits, read)
-    fingerprint = None if keyed is None else repeats.fingerprint(request, keyed.meaning)
+    fingerprint = None if keyed is None else fingerprint_of(request, keyed.meaning)
     return Checked(request, request.inline_media, notices, fingerprint)
 
 

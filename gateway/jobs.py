@@ -104,6 +104,12 @@ class Job:
     `uploads`: the uploads that it holds, until it is final. `inline_bytes`: of each file that was inside the
     request, by its place such as `images[2]`.
     `deleted_at`: when its owner deleted it, for APIs that can: they show it no more.
+    `key`: the id of the client key that posted it. `estimate`: of one submission, in micro-units, None if
+    no price is known; `upper_bound`: it may cost less; `priced`: since when that price is valid.
+    `reserved`: for submissions that may still be charged; `suspense`: the same after its end; `charged`:
+    so far, None before; `charge_basis`: how that is known; `paid`: its tasks that were charged.
+    `sent_again`: the epoch after which it was decided to send it again.
+    `budgets`: those of which its acceptance reached a threshold.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -160,6 +166,17 @@ class Job:
     assets: dict[Variant, Asset] = field(default_factory=dict)
     mirrored_at: int | None = None
     deleted_at: int | None = None
+    key: str | None = None
+    estimate: int | None = None
+    upper_bound: bool = False
+    priced: str | None = None
+    reserved: int = 0
+    suspense: int = 0
+    sent_again: int = 0
+    charged: int | None = None
+    charge_basis: str | None = None
+    paid: list[str] = field(default_factory=list)
+    budgets: list[Any] = field(default_factory=list)
     archived: str | None = None
 
     def account_of(self, task_id: str) -> str:
@@ -214,7 +231,7 @@ def mirror_ticket(job: Job, variant: Variant) -> Ticket:
 
 _JSON = (
     *("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late"),
-    *("elsewhere", "uploads", "callback_events", "inline_bytes"),
+    *("elsewhere", "uploads", "callback_events", "inline_bytes", "paid", "budgets"),
 )
 _INTEGERS = (
     "created_at",
@@ -240,13 +257,15 @@ _INTEGERS = (
     "watch_until",
     "mirrored_at",
     "deleted_at",
+    "estimate",
+    "reserved",
+    "suspense",
+    "sent_again",
+    "charged",
 )
 _TEXTS = (
     *("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused"),
-    "account",
-    "trace",
-    "door",
-    "archived",
+    *("account", "trace", "door", "archived", "key", "priced", "charge_basis"),
 )
 
 
@@ -275,6 +294,7 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "progress": float,
     "on_unknown": OnUnknown,
     "priority": Priority,
+    "upper_bound": "1".__eq__,
 }
 
 

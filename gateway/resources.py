@@ -22,6 +22,7 @@ from gateway.media.base import MediaStore
 from gateway.media.inline import InlineFiles
 from gateway.media.links import MediaLinks
 from gateway.media.opening import open_store
+from gateway.money.told import CostReader
 from gateway.settings import Settings
 from gateway.settlement import Mirroring, Settlement
 from gateway.store.accounts import RedisAccounts
@@ -31,6 +32,7 @@ from gateway.store.archive_reader import Archived
 from gateway.store.archive_writer import RedisArchive
 from gateway.store.assets import RedisAssets
 from gateway.store.base import AdmissionLimits
+from gateway.store.charges import RedisCharges
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
 from gateway.store.deliveries import RedisDeliveryStore
@@ -45,6 +47,7 @@ from gateway.store.lanes import Lanes
 from gateway.store.notifications import Notifications
 from gateway.store.operator_audit import RedisAudit
 from gateway.store.ops_log import RedisOpsLog
+from gateway.store.prices import RedisPrices
 from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
 from gateway.store.samples import RedisSamples
@@ -99,6 +102,8 @@ class Resources:
     result_link: Link
     accounts: RedisAccounts
     tenants: RedisTenants
+    prices: RedisPrices
+    charges: RedisCharges
     ops_log: RedisOpsLog
     unknown_jobs: RedisUnknownJobs
     job_history: RedisJobHistory
@@ -191,7 +196,7 @@ def build(
         lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
         notifications=Notifications(redis),
-        tenant_events=RedisTenantEvents(redis, settings.client_url, archived),
+        tenant_events=RedisTenantEvents(redis, settings.client_url, archived, settings.currency),
         media=inline_files.store,
         inline_files=inline_files,
         uploads=uploads,
@@ -202,6 +207,8 @@ def build(
         result_link=link,
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
+        prices=RedisPrices(redis, scripts),
+        charges=RedisCharges(scripts),
         ops_log=RedisOpsLog(redis),
         unknown_jobs=RedisUnknownJobs(redis),
         job_history=RedisJobHistory(scripts, archived),
@@ -279,5 +286,10 @@ def _settlement(
     late_watch_ms = int(settings.late_watch_seconds * 1000)
     base, mirroring = settings.client_url, mirroring_of(settings)
     return Settlement(
-        jobs, inline_files, environment, late_watch_ms, link=link, client_url=base, mirroring=mirroring
+        *(jobs, inline_files, environment, late_watch_ms),
+        link=link,
+        client_url=base,
+        currency=settings.currency,
+        mirroring=mirroring,
+        costs=CostReader(settings.currency, settings.credit_price),
     )

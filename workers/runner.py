@@ -209,7 +209,9 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
                 settings,
                 tracer=r.tracer,
             ),
-            "step_events": StepEventCreator(r.jobs, r.deliveries, r.settings.client_url, r.result_link),
+            "step_events": StepEventCreator(
+                r.jobs, r.deliveries, r.settings.client_url, r.result_link, r.settings.currency
+            ),
             "confirmer": Confirmer(r.jobs, r.settlement, upstreams, r.environment, settings, tracer=r.tracer),
             "delivery_worker": DeliveryWorker(
                 r.deliveries,

@@ -14,6 +14,7 @@ from gateway.doors import DOORS
 from gateway.doors.base import Link, no_link
 from gateway.events import EventType
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS
+from gateway.money.prices import CURRENCY
 from gateway.settlement import in_words_of_its_door
 from gateway.store.base import JobStore
 from gateway.store.delivery_base import DeliveryStore
@@ -21,12 +22,14 @@ from gateway.store.delivery_base import DeliveryStore
 
 @dataclass(frozen=True, slots=True)
 class StepEventCreator:
-    """`client_url`: the base URL of the gateway for clients. `link`: as of `Settlement`."""
+    """`client_url`: the base URL of the gateway for clients. `link`: as of `Settlement`. `currency`: of
+    costs."""
 
     jobs: JobStore
     deliveries: DeliveryStore
     client_url: str = ""
     link: Link = no_link
+    currency: str = CURRENCY
 
     async def create(self, ticket: Ticket) -> None:
         """`ticket.name`: `<job>:<type of the event>`."""
@@ -37,7 +40,7 @@ class StepEventCreator:
             return
         long = (job.payload_characters or 0) > EVENT_PAYLOAD_CHARACTERS  # omitted: not fetched
         payload = " " * (EVENT_PAYLOAD_CHARACTERS + 1) if long else await self.jobs.payload(job)
-        event = events.make_step(job, EventType(kind), payload, self.client_url)
+        event = events.make_step(job, EventType(kind), payload, self.client_url, self.currency)
         callback_url = events.callback_url_for(job, event.type)
         if event.type is EventType.MIRRORED and job.door in DOORS:
             callback_url = None  # a door has no word for it

@@ -12,8 +12,18 @@ from typing import Any, Final
 import orjson
 
 from gateway.dispatch import Role, RoleLimits
-from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, NotFound, RateLimited
+from gateway.errors import (
+    BudgetExceeded,
+    GatewayError,
+    IdempotencyMismatch,
+    LimitReached,
+    NotFound,
+    PriceUnknown,
+    RateLimited,
+)
+from gateway.events import EventType
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, Priority
+from gateway.money.amounts import to_text
 from gateway.store import arguments, keys
 from gateway.store.attempt import Attempt
 from gateway.store.base import Admission, AdmissionLimits, Allowance, QueuePosition
@@ -29,6 +39,8 @@ _DELIVERY_BYTES: Final = 2048
 _FULL_RETRY_SECONDS: Final = 30
 _HEAVY_RETRY_SECONDS: Final = 3600
 _MEDIA_RETRY_SECONDS: Final = 60
+#: What follows the budget in an answer "over_budget".
+_AMOUNTS: Final = ("limit", "spent", "reserved", "estimate")
 
 
 class Admissions:
@@ -83,6 +95,7 @@ class Admissions:
             "fields": fields,
             "ticket": f"{job.tenant}|{job.id}",
             "step": arguments.STEPS[job.state],
+            "threshold": EventType.BUDGET_THRESHOLD,
             "deliver": self._deliver,
             "dispatch": self._dispatch,
             "priority": job.priority,
@@ -153,6 +166,10 @@ def _fields(job: Job) -> dict[str, str]:
         priority=None if job.priority is Priority.NORMAL else job.priority,
         uploads=job.uploads or None,
         inline_bytes=job.inline_bytes or None,
+        key=job.key,
+        estimate=job.estimate,
+        upper_bound="1" if job.upper_bound else None,
+        priced=job.priced,
     )
 
 
@@ -236,6 +253,11 @@ def refusal_of(outcome: str, found: Sequence[Any], most: int | None) -> GatewayE
                 _HEAVY_RETRY_SECONDS,
                 limit="stored_bytes",
             )
+        case "over_budget":
+            amounts = dict(zip(_AMOUNTS, map(to_text, map(int, found[1:])), strict=True))
+            return BudgetExceeded(found[0], **amounts)
+        case "price_unknown":
+            return PriceUnknown(found[0])
         case "media":
             return LimitReached(
                 f"with this job, the inline media of this tenant's unfinished jobs would take {found[0]} of "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +16,8 @@ class Attempt:
     digest: str
     number: int
     for_ms: int = 900_000
+
+    @classmethod
+    def of(cls, door: str | None, fingerprint: str, number: int) -> Self:
+        """`fingerprint`: of the request. Attempts belong to their door."""
+        return cls(hashlib.sha256(f"{door}:{fingerprint}".encode()).hexdigest(), number)

@@ -48,6 +48,9 @@ ARCHIVE_MOVE, ARCHIVE_DELETE = f"{PREFIX}archive:move", f"{PREFIX}archive:delete
 ARCHIVE_HOURS = f"{PREFIX}archive:hours"
 ARCHIVE_GONE = f"{PREFIX}archive:gone"
 ARCHIVE_SWEPT = f"{PREFIX}archive:swept"
+SUSPENSE = f"{PREFIX}suspense"
+PRICES = f"{PREFIX}prices"
+PRICE_BOOKS = f"{PREFIX}price_books"
 
 
 def walk(name: str) -> str:
@@ -100,6 +103,14 @@ def tenant_settings(tenant: str) -> str:
 
 def tenant_usage(tenant: str) -> str:
     return f"{PREFIX}tenant:{tenant}:usage"
+
+
+def balance(tenant: str, period: str) -> str:
+    return f"{PREFIX}tenant:{tenant}:balance:{period}"
+
+
+def ledger(day: str) -> str:
+    return f"{PREFIX}ledger:{day}"
 
 
 def tenant_events(tenant: str) -> str:

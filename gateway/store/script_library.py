@@ -22,6 +22,8 @@ PARTS: Final = (
     *("lanes", "lane_pauses", "account_health", "queue_position", "turns", "dispatching", "circuit_breaker"),
     *(
         "quotas",
+        "money",
+        "budgets",
         "primary",
         "records",
         "tasks",

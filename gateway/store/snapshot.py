@@ -17,6 +17,7 @@ from gateway.store.client import store_errors
 from gateway.store.finished_walk import FinishedWalk
 from gateway.store.histograms import Timing, timings_of
 from gateway.store.memory_watermark import ratio_of
+from gateway.store.prices import PriceGauges, price_gauges
 from gateway.store.workers import GONE_MS, SILENT_MS
 
 _MOST_WORKERS: Final = 1000
@@ -52,7 +53,8 @@ class Gauges:
     `now`: Redis' clock, seconds since 1970. `unknown_statuses`: {word for a task's state that nobody knows:
     seconds since it was last seen}. `unsafe_failover_seconds`: since the last failover of the store, if it
     may have lost acknowledged writes; None if there was none. `on_hold`: nothing is submitted after it.
-    `archive_lag_seconds`: how long the oldest job that is to be archived is due; None if none are."""
+    `archive_lag_seconds`: how long the oldest job that is to be archived is due; None if none are.
+    `prices`: with which ones gateway processes work."""
 
     counts: dict[str, int]
     tally: dict[str, int]
@@ -79,6 +81,7 @@ class Gauges:
     on_hold: bool = False
     archive_lag_seconds: float | None = None
     assets: AssetGauges = field(default_factory=AssetGauges)
+    prices: PriceGauges = field(default_factory=PriceGauges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class RedisGauges:
         pipe.zrevrange(keys.UNKNOWN_STATUSES, 0, -1, withscores=True)
         pipe.zcard(keys.FAILING)
         pipe.hmget(keys.PRIMARY, ["failed_over_at", "acknowledged", "on_hold"])
+        pipe.hgetall(keys.PRICE_BOOKS)
         for account in self._submit.all_accounts:
             pipe.hmget(keys.account(account.name), ACCOUNT_FIELDS)
         for role in Role:
@@ -158,6 +162,7 @@ class RedisGauges:
             words,
             failing,
             (failed_over_at, acknowledged, on_hold),
+            price_books,
             *others,
         ) = replies
         now = (seconds + microseconds / 1e6) * 1000
@@ -190,6 +195,7 @@ class RedisGauges:
             unknown_statuses={word: _age(now, [(word, at)]) for word, at in words},
             archive_lag_seconds=await self._archiving.lag_seconds() if self._archiving else None,
             assets=await asset_gauges(self._redis, _numbers(counts), now, self._dying_ms),
+            prices=price_gauges(price_books, now),
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
+from gateway.store.prices import PriceGauges
 
 QUEUE_SECONDS: Final = 1800
 UNKNOWN_SECONDS: Final = 2400
@@ -77,6 +78,8 @@ ALERTS: Final = {
     "MediaStoreAway": Alert(Severity.PAGE, Fault.US),
     "DiskNearlyFull": Alert(Severity.TICKET, Fault.US),
     "ClockSkew": Alert(Severity.TICKET, Fault.US),
+    "PricesDiffer": Alert(Severity.TICKET, Fault.US),
+    "PricesUnreadable": Alert(Severity.TICKET, Fault.US),
 }
 
 
@@ -91,7 +94,7 @@ class Figures:
     that nobody knows, and seconds since each was last seen. `disk_headroom`: free bytes of the disk of files,
     divided by those that must stay free; None if unknown. `media_up`: whether files can be stored; None if
     unknown. `dying`: files of results that are not copied and whose address is soon taken to be dead.
-    `unsafe_failover_seconds`, `on_hold`: as of `Gauges`."""
+    `unsafe_failover_seconds`, `on_hold`, `prices`: as of `Gauges`."""
 
     durable: bool | None
     paused: bool
@@ -119,6 +122,7 @@ class Figures:
     dying: int = 0
     unsafe_failover_seconds: float | None = None
     on_hold: bool = False
+    prices: PriceGauges = field(default_factory=PriceGauges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +176,12 @@ def _processes(now: Figures) -> Iterator[Alarm]:
     if abs(now.skew_seconds) > SKEW_SECONDS:
         skew = f"{abs(now.skew_seconds):.1f} s"
         yield _alarm("ClockSkew", f"the clocks of this gateway and Redis differ by {skew}")
+    if now.prices.books > 1:
+        text = f"gateways work with {now.prices.books} different sets of prices: estimates differ"
+        yield _alarm("PricesDiffer", text)
+    if now.prices.faults:
+        text = f"{now.prices.faults} gateway processes cannot use the newest prices: the last good ones count"
+        yield _alarm("PricesUnreadable", text)
 
 
 def _closed(headroom: float) -> str:

@@ -124,6 +124,7 @@ async def accept(
     state, idempotency_key = state_of(request), params[IDEMPOTENCY_KEY]
     keyed = options if idempotency_key or reading.attempt is not None else None
     async with checking(request, state, key.tenant, keyed, reading) as checked:
+        await state.price_watch.known()
         state.memory.check()
         state.disk.check(inline=bool(checked.media))
         if (
@@ -133,7 +134,8 @@ async def accept(
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
             traced = replace(options, trace=trace)
             with saying_doubt(idempotency_key):
-                posted = await state.resources.intake.accept(checked, key.tenant, idempotency_key, traced)
+                intake = state.resources.intake
+                posted = await intake.accept(checked, key.tenant, idempotency_key, traced, key.id)
         return posted, checked.request.payload
 
 

@@ -10,9 +10,10 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import NotFound
+from gateway.errors import AmountRefused, InvalidRequest, NotFound, Problem
 from gateway.jobs import JOB_ID, Job, rfc3339
 from gateway.lifecycle import JobState
+from gateway.money.amounts import to_micros
 from gateway.tenants import Key
 from gateway.views.job import summary
 from gateway.web.api.jobs import AFTER, LIMIT, read_timeline
@@ -60,6 +61,18 @@ async def resolve(request: Request, key: Key, _: Params) -> Response:
     wanted = await bodies.read(request, key, schemas.ResolveRequest)
     state = state_of(request)
     job = await actions.resolve(state, await job_of(request), wanted.action, wanted.task_id, key.id)
+    return json_answer(await with_history(state, job))
+
+
+async def charge(request: Request, key: Key, _: Params) -> Response:
+    """The job after an operator decided what it cost. Conflict if nothing is in suspense for it."""
+    wanted = await bodies.read(request, key, schemas.ChargeRequest)
+    try:
+        amount = to_micros(wanted.amount)
+    except AmountRefused as error:
+        raise InvalidRequest([Problem("amount", "out_of_range", str(error))]) from None
+    state = state_of(request)
+    job = await actions.charge(state, await job_of(request), amount, wanted.reason, key.id)
     return json_answer(await with_history(state, job))
 
 
@@ -120,8 +133,9 @@ async def with_history(state: State, job: Job) -> schemas.JobWithHistory:
 
 def view(state: State, job: Job) -> schemas.OpsJob:
     """The job as operators see it."""
+    settings = state.resources.settings
     return {
-        **summary(job, client_url=state.resources.settings.client_url),
+        **summary(job, client_url=settings.client_url, currency=settings.currency),
         "tenant": job.tenant,
         "epoch": job.epoch,
         "task_id": job.task_id,

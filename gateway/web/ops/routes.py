@@ -8,12 +8,13 @@ from gateway.tenants import Scope
 from gateway.web.api.jobs import AFTER as AFTER_JOB
 from gateway.web.api.jobs import LIMIT as JOB_LIMIT
 from gateway.web.operation import PUBLIC, Operation, Reply
-from gateway.web.ops import accounts, audit, health, jobs, log, overview, queues, service
+from gateway.web.ops import accounts, audit, health, jobs, log, overview, prices, queues, service
 from gateway.web.ops.delivery_routes import DELIVERIES
 from gateway.web.ops.filters import AFTER, BEFORE, LIMIT, TENANT
 from gateway.web.ops.tenant_routes import TENANTS
 from gateway.web.schemas import ops as schemas
 from gateway.web.schemas import overview as overview_schemas
+from gateway.web.schemas import prices as price_schemas
 from gateway.web.schemas import queues as queue_schemas
 from gateway.web.schemas.jobs import Health, Timeline
 from gateway.web.schemas.overview import Readiness
@@ -50,6 +51,12 @@ _JOBS: Final = (
         _WRITE, body=schemas.ResolveRequest, problems=(409,),
     ),
     Operation(
+        "POST", "/ops/api/jobs/{job_id}/charge", "opsChargeJob",
+        "Decide what a finished job in suspense cost", jobs.charge,
+        {200: Reply("The job after the decision.", schemas.JobWithHistory)},
+        _WRITE, body=schemas.ChargeRequest, problems=(409,),
+    ),
+    Operation(
         "GET", "/ops/api/unknown", "listUnknownJobs", "List jobs whose outcome is unknown", jobs.unknown,
         {200: Reply("A page, longest unknown first.", schemas.UnknownList)},
         _READ, query=(jobs.UNKNOWN_AFTER, LIMIT),
@@ -78,6 +85,20 @@ _ACCOUNTS: Final = (
         accounts.resume,
         {200: Reply("The account is not paused.", schemas.Account)},
         _WRITE,
+    ),
+)  # fmt: skip
+
+_PRICES: Final = (
+    Operation(
+        "GET", "/ops/api/prices", "getPrices", "Get the prices, and with which ones the processes work",
+        prices.show,
+        {200: Reply("The prices.", price_schemas.Prices)},
+        _READ,
+    ),
+    Operation(
+        "PUT", "/ops/api/prices", "replacePrices", "Replace all prices", prices.replace,
+        {200: Reply("The new prices.", price_schemas.Prices)},
+        _WRITE, body=price_schemas.PricesRequest, problems=(409,),
     ),
 )  # fmt: skip
 
@@ -178,6 +199,7 @@ OPS: Final[tuple[Operation, ...]] = (
     *DELIVERIES,
     *TENANTS,
     *_ACCOUNTS,
+    *_PRICES,
     *_LOGS,
     *_SERVICE,
     *_HEALTH,

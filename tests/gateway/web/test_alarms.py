@@ -11,6 +11,7 @@ import pytest
 
 from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
+from gateway.store.prices import PriceGauges
 from gateway.web import alarms
 from gateway.web.alarms import Fault, Figures, Severity, alarms_of
 
@@ -43,6 +44,7 @@ WELL = Figures(
     dead=0,
     memory_ratio=0.2,
     skew_seconds=0.01,
+    prices=PriceGauges(books=1),
 )
 
 ILL: list[tuple[dict[str, Any], str]] = [
@@ -69,6 +71,8 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"disk_headroom": 1.4}, "DiskNearlyFull"),
     ({"media_up": False}, "MediaStoreAway"),
     ({"skew_seconds": -2.5}, "ClockSkew"),
+    ({"prices": PriceGauges(books=2)}, "PricesDiffer"),
+    ({"prices": PriceGauges(books=1, faults=1)}, "PricesUnreadable"),
 ]
 
 

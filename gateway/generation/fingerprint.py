@@ -1,18 +1,18 @@
-"""What makes two requests the same: the fingerprint, the idempotency key as it is stored, and the attempt."""
+"""Digests by which a repeated request is recognized."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 
-from gateway.generation import GenerationRequest
-from gateway.store.attempt import Attempt
+from gateway.generation.model import GenerationRequest
 from gateway.strict_json import long_base64
 
 
-def fingerprint(request: GenerationRequest, options: Mapping[str, object]) -> str:
-    """A digest that is equal for requests with the same meaning. The form of the body does not matter,
-    an upload may be named by its id or address, and seed 0 and an empty list of videos count as absent."""
+def fingerprint_of(request: GenerationRequest, options: Mapping[str, object]) -> str:
+    """Equal for requests with the same meaning. The form of the body does not matter, an upload may be named
+    by its id or address, and seed 0 and an empty list of videos count as absent. `options`: those of the job;
+    empty: all are the default."""
     given = request.model_dump(exclude_unset=True)
     for use in request.uploads:  # its address is another name for it
         name, _, at = use.param.rstrip("]").partition("[")
@@ -28,11 +28,6 @@ def fingerprint(request: GenerationRequest, options: Mapping[str, object]) -> st
     return digest.hexdigest()
 
 
-def key_digest(key: str | None) -> str | None:
+def digest_of_key(key: str | None) -> str | None:
     """The idempotency key as it is stored in Redis: a digest has a fixed length, whatever was sent."""
     return None if key is None else hashlib.sha256(key.encode()).hexdigest()
-
-
-def attempt(door: str | None, fingerprint: str, number: int) -> Attempt:
-    """The attempt with this number at a request. Attempts belong to their door."""
-    return Attempt(hashlib.sha256(f"{door}:{fingerprint}".encode()).hexdigest(), number)
