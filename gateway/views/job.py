@@ -254,7 +254,9 @@ def public(
     }
 
 
-def whole(job: jobs.Job, *, client_url: str, payload: str | None, queue: Queue | None, currency: str) -> Job:
+def whole(
+    job: jobs.Job, *, client_url: str, payload: str | None, queue: Queue | None, currency: str = CURRENCY
+) -> Job:
     """The job with its request, as answers about one job show it."""
     return {
         **public(job, client_url=client_url, payload=payload, queue=queue, currency=currency),
