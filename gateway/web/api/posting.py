@@ -127,9 +127,8 @@ async def accept(
         await state.price_watch.known()
         state.memory.check()
         state.disk.check(inline=bool(checked.media))
-        if (
-            reading.attempt is not None and await request.is_disconnected()
-        ):  # its next attempt may be here already
+        # Its next attempt may be here already.
+        if reading.attempt is not None and await request.is_disconnected():
             raise Refusal(400, "the connection ended before the job was accepted; send the request again")
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
             traced = replace(options, trace=trace)

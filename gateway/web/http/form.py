@@ -47,7 +47,7 @@ class _Reader:
         self.found: list[Field] = []
         self.complete = False
         self._name = self._value = b""
-        self._headers: dict[bytes, bytes] = {}
+        self._head: dict[bytes, bytes] = {}
         self._data: list[bytes] = []
 
     @property
@@ -65,7 +65,7 @@ class _Reader:
     def _part_begin(self) -> None:
         if len(self.found) == MAX_FIELDS:
             raise _malformed(f"the form has more than {MAX_FIELDS} fields; send fewer")
-        self._headers, self._data = {}, []
+        self._head, self._data = {}, []
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -74,16 +74,16 @@ class _Reader:
         self._value += data[start:end]
 
     def _header_end(self) -> None:
-        self._headers[self._name.lower()] = self._value
+        self._head[self._name.lower()] = self._value
         self._name = self._value = b""
 
     def _part_data(self, data: bytes, start: int, end: int) -> None:
         self._data.append(data[start:end])
 
     def _part_end(self) -> None:
-        options = parse_options_header(self._headers.get(b"content-disposition", b""))[1]
+        options = parse_options_header(self._head.get(b"content-disposition", b""))[1]
         name = options.get(b"name", b"").decode(errors="replace")
-        kind = self._headers.get(b"content-type", b"").strip().lower()
+        kind = self._head.get(b"content-type", b"").strip().lower()
         is_file = b"filename" in options or kind.startswith(_FILE_TYPES)
         self.found.append(Field(name, b"".join(self._data), is_file))
 

@@ -24,6 +24,7 @@ from gateway.web.http.rate_headers import rate_headers
 
 #: After a longer wait most clients give up, but some of those that retry by themselves come at once.
 _LONGEST_RETRY_SECONDS: Final = 60
+_RETRY_AFTER: Final = "retry-after"
 _INTERNAL: Final = "this is our fault and was logged; no accepted job is lost"
 #: Key in a request's scope: its body was read to the end, so the connection can be reused.
 BODY_READ: Final = "gateway.body_read"
@@ -121,7 +122,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)
     headers: dict[str, str] = {}
     if (seconds := _retry_after(error)) is not None:
-        headers["retry-after"] = str(seconds)
+        headers[_RETRY_AFTER] = str(seconds)
     if isinstance(error, errors.RateLimited) and isinstance(error.allowance, Allowance):
         request.scope[ALLOWANCE] = error.allowance
     if isinstance(error, errors.Unauthenticated):
@@ -171,7 +172,7 @@ def _answer(
     headers |= rate_headers(scope.get(ALLOWANCE))
     door: Door | None = scope.get(DOOR)
     if door is not None:
-        if int(headers.get("retry-after", 0)) > _LONGEST_RETRY_SECONDS:
+        if int(headers.get(_RETRY_AFTER, "0")) > _LONGEST_RETRY_SECONDS:
             headers["x-should-retry"] = "false"
         status, body = door.refused(_refusal(document, in_doubt))
         return Response(orjson.dumps(body), status, headers, "application/json")

@@ -46,6 +46,7 @@ HEADERS: Final = frozenset(
         *("sec-fetch-site", "traceparent", "transfer-encoding", "upgrade", "x-forwarded-for"),
         *("x-forwarded-proto", "x-hmac-access-key", "x-hmac-algorithm", "x-hmac-signature"),
         *("x-hmac-signed-headers", "x-request-id", "date", "request-nonce"),
+        "x-stainless-retry-count",
     }
 )
 _READ: Final = re.compile(r'(?:headers(?:_of\(request\))?|gather\(scope\)|found)\.get\(b?"([a-z-]+)"')

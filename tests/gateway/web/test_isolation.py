@@ -34,11 +34,17 @@ _ID = re.compile(r"\{(\w+)\}")
 _KEYED = ("/v1/", "/model/")
 
 
+#: They look nothing up: a model is everybody's, and the others are refused whatever they name.
+_NOBODY_S = ("/v1/models/{model}", "/v1/videos/characters/{character_id}", "/v1/videos/{job_id}/remix")
+
+
 def routes() -> Iterator[tuple[str, str]]:
     """(method, path) of every route of clients that names something by its id."""
     settings = Settings.model_validate({"secret_keys": "k1:" + "A" * 43 + "=", "upstream_key": "x"})
     for route in create_app(settings).routes:
-        if isinstance(route, Route) and route.path.startswith(_KEYED) and _ID.search(route.path):
+        if not isinstance(route, Route) or route.path in _NOBODY_S:
+            continue
+        if route.path.startswith(_KEYED) and _ID.search(route.path):
             yield from ((method, route.path) for method in sorted((route.methods or set()) - {"HEAD"}))
 
 

@@ -75,7 +75,7 @@ CONTENT: Final = (
     Mutant(
         "a_lost_copy_is_the_end",
         "gateway/web/api/content.py",
-        "serve",
+        "_served",
         "        return _instead(state, wanted, error)\n",
         "        raise error\n",
         "a video that the upstream still has cannot be fetched because our copy was lost",

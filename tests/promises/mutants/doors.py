@@ -100,17 +100,12 @@ DOORS: Final = (
     ),
     Mutant(
         "a_first_attempt_counts_as_a_retry",
-        "gateway/web/doors/openai_body.py",
-        "VideoBody.__init__",
-        "min(_MOST_RETRIES, int(count)) if",
-        "min(_MOST_RETRIES, int(count)) + 1 if",
+        "gateway/store/scripts/lib/attempts.lua",
+        "find",
+        "for number = attempt.number - 1, 0, -1 do",
+        "for number = attempt.number, 0, -1 do",
         "a client that wants two videos of one prompt gets one",
-        (
-            named(
-                "gateway/web/doors/openai",
-                "two_equal_requests_side_by_side_are_two_jobs_and_so_are_their_retries",
-            ),
-        ),
+        (named("gateway/store/attempts", "first_attempts_are_never_folded"),),
     ),
     Mutant(
         "who_is_gone_gets_a_job",
