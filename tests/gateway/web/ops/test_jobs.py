@@ -66,9 +66,9 @@ async def test_every_operation_needs_a_scope_of_operators(
 @pytest.mark.parametrize("row", KEYED, ids=[row.id for row in KEYED])
 async def test_a_query_that_means_nothing_is_refused(operator: httpx.AsyncClient, row: Operation) -> None:
     path = address(row)
-    answer = await operator.request(row.method, f"{path}{'&' if '?' in path else '?'}pretty=1")
+    answer = await operator.request(row.method, f"{path}{'&' if '?' in path else '?'}colour=1")
     assert answer.status_code == 400
-    assert answer.json()["errors"][0]["param"] == "pretty"
+    assert answer.json()["errors"][0]["param"] == "colour"
 
 
 @pytest.mark.parametrize("name", [f"job_{'0' * 26}", "job_1", "job_%2e%2e"])
