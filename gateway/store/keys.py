@@ -44,6 +44,11 @@ UPLOAD_EXPIRY = f"{PREFIX}uploads:expiry"
 UPLOAD_SWEEP = f"{PREFIX}uploads:sweep"
 ARCHIVE_GONE = f"{PREFIX}archive:gone"
 ARCHIVE_SWEPT = f"{PREFIX}archive:swept"
+SUSPENSE = f"{PREFIX}suspense"
+LEDGER_MOVED = f"{PREFIX}ledger:moved"
+LEDGER_SINCE = f"{PREFIX}ledger:since"
+LEDGER_CHECKED = f"{PREFIX}ledger:checked"
+SPEND = f"{PREFIX}spend"
 
 
 def walk(name: str) -> str:
@@ -96,6 +101,14 @@ def tenant_settings(tenant: str) -> str:
 
 def tenant_usage(tenant: str) -> str:
     return f"{PREFIX}tenant:{tenant}:usage"
+
+
+def balance(tenant: str, period: str) -> str:
+    return f"{PREFIX}tenant:{tenant}:balance:{period}"
+
+
+def ledger(day: str) -> str:
+    return f"{PREFIX}ledger:{day}"
 
 
 def tenant_events(tenant: str) -> str:

@@ -9,6 +9,7 @@ import orjson
 from starlette.responses import Response
 
 JSON_LINES: Final = "application/jsonl"
+CSV: Final = "text/csv"
 BYTES: Final = "application/octet-stream"
 
 

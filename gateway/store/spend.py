@@ -1,0 +1,146 @@
+"""What all tenants spent and which budgets will not last, summed up once a minute for metrics and alarms.
+
+One process reads all balances and writes the summary; every gateway reads only that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from typing import Any, Final
+
+import orjson
+from redis.asyncio import Redis
+
+from gateway.dispatch import PREFIX
+from gateway.money.budgets import Period
+from gateway.store import keys
+from gateway.store.balances import Balance, BudgetState, RedisBalances
+from gateway.store.client import store_errors
+from gateway.store.ledger_check import Checked, LedgerCheck
+from gateway.store.script_runner import Scripts
+
+#: Tenants that have metrics of their own: those that were charged most.
+MOST_TENANTS: Final = 20
+#: Budgets that are named.
+MOST_BUDGETS: Final = 20
+#: A budget that is used less than this far is no cause for concern yet, however fast it went.
+_ENOUGH: Final = 0.5
+#: A budget without an end is soon spent when it is used so far.
+_NEARLY: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSpend:
+    """Since the first job, in micro-units. `tenant`: "": all others."""
+
+    tenant: str
+    reserved: int = 0
+    charged: int = 0
+    suspense: int = 0
+    wasted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SoonSpent:
+    """A budget that will be spent before its period ends. `at`: when, in ms; None: it has no end."""
+
+    tenant: str
+    key: str | None
+    period: str
+    limit: int
+    used: int
+    at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """`tenants`: those that were charged most, then all others. `soon`: the first of `soon_total`."""
+
+    at: int
+    tenants: list[TenantSpend] = field(default_factory=list)
+    soon: list[SoonSpent] = field(default_factory=list)
+    soon_total: int = 0
+
+    def dump(self) -> bytes:
+        return orjson.dumps(asdict(self))
+
+    @classmethod
+    def load(cls, text: str) -> Spend:
+        found: dict[str, Any] = orjson.loads(text)
+        tenants = [TenantSpend(**one) for one in found.pop("tenants")]
+        return cls(tenants=tenants, soon=[SoonSpent(**one) for one in found.pop("soon")], **found)
+
+
+@dataclass(frozen=True, slots=True)
+class LastCheck:
+    """The last comparison of the balances with the ledger. `at`: ms."""
+
+    at: int
+    different: int
+
+
+class RedisSpend:
+    """Every call may raise StoreUnavailable."""
+
+    def __init__(self, redis: Redis, scripts: Scripts, balances: RedisBalances, check: LedgerCheck) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._balances = balances
+        self._check = check
+
+    async def lead(self, task: str, seconds: float) -> bool:
+        """True for only one caller in this many seconds, for each task."""
+        lock = f"{PREFIX}spend:{task}"
+        return bool(await self._scripts.run("acquire_leadership", [lock], [int(seconds * 1000)]))
+
+    async def sum_up(self) -> Spend:
+        """Writes the summary, and returns it."""
+        tenants = await self._balances.tenants()
+        with store_errors():
+            seconds, _ = await self._redis.time()
+        totals = await self._balances.totals(tenants)
+        budgets = await self._balances.budgets(tenants)
+        now = seconds * 1000
+        soon = sorted(filter(None, (soon_spent(one, now) for one in budgets)), key=lambda one: -one.used)
+        found = Spend(now, _biggest(totals), soon[:MOST_BUDGETS], len(soon))
+        with store_errors():
+            await self._redis.set(keys.SPEND, found.dump())
+        return found
+
+    async def check(self, today: date) -> Checked:
+        """Compares the balances of today and yesterday with the ledger, and writes down how many differ. May
+        raise MediaStoreUnavailable."""
+        found = await self._check.run(today - timedelta(1), today)
+        with store_errors():
+            seconds, _ = await self._redis.time()
+            noted = LastCheck(seconds * 1000, found.different)
+            await self._redis.set(keys.LEDGER_CHECKED, orjson.dumps(asdict(noted)))
+        return found
+
+
+def soon_spent(state: BudgetState, now_ms: int) -> SoonSpent | None:
+    """The budget, if it is spent, or will be before its period ends if the tenant goes on as before."""
+    used, limit = state.balance.used, state.budget.limit
+    at: int | None = None
+    if state.period is Period.TOTAL or state.until is None:
+        soon = used >= _NEARLY * limit
+    else:
+        soon = used >= limit or (used >= _ENOUGH * limit and used > state.share * limit)
+        passed = state.share * (state.until - now_ms) / (1 - state.share)  # of the period, in ms
+        at = now_ms + max(0, int(passed * (limit / used - 1))) if soon and used else now_ms
+    return SoonSpent(state.tenant, state.key, state.period, limit, used, at) if soon else None
+
+
+def _biggest(totals: Mapping[str, Balance]) -> list[TenantSpend]:
+    order = sorted(totals.items(), key=lambda one: (-one[1].charged, -one[1].used, one[0]))
+    others = sum((balance for _, balance in order[MOST_TENANTS:]), Balance())
+    named: Sequence[tuple[str, Balance]] = order[:MOST_TENANTS]
+    if others != Balance():
+        named = [*named, ("", others)]
+    return [
+        TenantSpend(tenant, of.reserved, of.charged, of.suspense, of.wasted)
+        for tenant, of in named
+        if of != Balance()
+    ]
