@@ -27,13 +27,18 @@ _BUDGET: Final = "budget_"
 @dataclass(frozen=True, slots=True)
 class Balance:
     """Of jobs that were accepted in a period. In micro-units: `reserved`; `charged`; `suspense`: of finished
-    jobs whose outcome is not known; `wasted`: the part of `charged` for jobs that did not complete. Jobs:
-    accepted (`jobs`), and finished by outcome."""
+    jobs whose outcome is not known; `wasted`: the part of `charged` for jobs that did not complete. Only in
+    the balance of a day: `unsaid`: the part of `charged` that is an estimate, because the upstream said
+    nothing; `dearer`, `cheaper`: how far what it said was above and below the estimates; and the number of
+    jobs: accepted (`jobs`), and finished by outcome."""
 
     reserved: int = 0
     charged: int = 0
     suspense: int = 0
     wasted: int = 0
+    unsaid: int = 0
+    dearer: int = 0
+    cheaper: int = 0
     jobs: int = 0
     completed: int = 0
     failed: int = 0
@@ -120,19 +125,18 @@ class RedisBalances:
     ) -> list[Line]:
         """The balances of the days from `since` to `until`, both included, without empty ones. `apart`: what
         is told apart: `tenant`, `day`, `key`. Raises TooMuch."""
-        periods = list(days(since, until)) if "day" in apart else _whole_periods(since, until)
-        wanted = [(tenant, period) for tenant in tenants for period in periods]
+        wanted = [(tenant, day) for tenant in tenants for day in days(since, until)]
         if len(wanted) > MOST_READS:
             raise TooMuch
         sums: dict[Group, Balance] = {}
         for at in range(0, len(wanted), _AT_ONCE):
             batch = wanted[at : at + _AT_ONCE]
             found = await self._read(batch, by_key="key" in apart)
-            for (tenant, period), balances in zip(batch, found, strict=True):
+            for (tenant, day), balances in zip(batch, found, strict=True):
                 for who, balance in balances.items():
                     group = Group(
                         tenant if "tenant" in apart else None,
-                        period if "day" in apart else None,
+                        day if "day" in apart else None,
                         who if "key" in apart else None,
                     )
                     sums[group] = sums.get(group, Balance()) + balance
@@ -214,20 +218,6 @@ def days(since: date, until: date) -> Iterator[str]:
 
 def first_of_next_month(day: date) -> date:
     return (day.replace(day=1) + timedelta(31)).replace(day=1)
-
-
-def _whole_periods(since: date, until: date) -> list[str]:
-    """The fewest periods that make up these days: months, and single days around them."""
-    periods, day = list[str](), since
-    while day <= until:
-        following = first_of_next_month(day)
-        if day.day == 1 and following - timedelta(1) <= until:
-            periods.append(f"{day:%Y-%m}")
-            day = following
-        else:
-            periods.append(day.isoformat())
-            day += timedelta(1)
-    return periods
 
 
 def _names(who: str) -> list[str]:

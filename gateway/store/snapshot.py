@@ -17,6 +17,7 @@ from gateway.store.client import store_errors
 from gateway.store.finished_walk import FinishedWalk
 from gateway.store.histograms import Timing, timings_of
 from gateway.store.memory_watermark import ratio_of
+from gateway.store.spend import MONEY_REPLIES, MoneyGauges, ask_money, money_gauges
 from gateway.store.workers import GONE_MS, SILENT_MS
 
 _MOST_WORKERS: Final = 1000
@@ -79,6 +80,7 @@ class Gauges:
     on_hold: bool = False
     archive_lag_seconds: float | None = None
     assets: AssetGauges = field(default_factory=AssetGauges)
+    money: MoneyGauges = field(default_factory=MoneyGauges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class RedisGauges:
         pipe.zrevrange(keys.UNKNOWN_STATUSES, 0, -1, withscores=True)
         pipe.zcard(keys.FAILING)
         pipe.hmget(keys.PRIMARY, ["failed_over_at", "acknowledged", "on_hold"])
+        ask_money(pipe)
         for account in self._submit.all_accounts:
             pipe.hmget(keys.account(account.name), ACCOUNT_FIELDS)
         for role in Role:
@@ -161,6 +164,7 @@ class RedisGauges:
             *others,
         ) = replies
         now = (seconds + microseconds / 1e6) * 1000
+        money, others = others[:MONEY_REPLIES], others[MONEY_REPLIES:]
         if paused_lanes and longest:
             longest = await self._sendable(longest)
         roles = _roles(now, others[len(accounts) :])
@@ -191,6 +195,7 @@ class RedisGauges:
             unknown_statuses={word: _age(now, [(word, at)]) for word, at in words},
             archive_lag_seconds=await self._archiving.lag_seconds() if self._archiving else None,
             assets=await asset_gauges(self._redis, _numbers(counts), now, self._dying_ms),
+            money=money_gauges(now, money),
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 

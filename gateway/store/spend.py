@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import orjson
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from gateway.dispatch import PREFIX
 from gateway.money.budgets import Period
@@ -56,12 +57,20 @@ class SoonSpent:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """`tenants`: those that were charged most, then all others. `soon`: the first of `soon_total`."""
+    """`tenants`: those that were charged most, then all others. `soon`: the first of `soon_total`. Of the
+    jobs of today and yesterday: `charged`, and `dearer`, as of a balance."""
 
     at: int
     tenants: list[TenantSpend] = field(default_factory=list)
     soon: list[SoonSpent] = field(default_factory=list)
     soon_total: int = 0
+    charged: int = 0
+    dearer: int = 0
+
+    @property
+    def drift(self) -> float:
+        """By which part costs were above their estimates."""
+        return self.dearer / max(1, self.charged - self.dearer)
 
     def dump(self) -> bytes:
         return orjson.dumps(asdict(self))
@@ -81,6 +90,38 @@ class LastCheck:
     different: int
 
 
+@dataclass(frozen=True, slots=True)
+class MoneyGauges:
+    """`spend`, `check`: None: not yet. `suspended`: jobs with money in suspense, the first of them since
+    `suspense_seconds`."""
+
+    spend: Spend | None = None
+    check: LastCheck | None = None
+    suspended: int = 0
+    suspense_seconds: float = 0.0
+
+
+def ask_money(pipe: Pipeline) -> None:
+    """Puts the commands into the pipeline whose replies `money_gauges` takes."""
+    pipe.mget(keys.SPEND, keys.LEDGER_CHECKED)
+    pipe.zcard(keys.SUSPENSE)
+    pipe.zrange(keys.SUSPENSE, 0, 0, withscores=True)
+
+
+#: How many replies that are.
+MONEY_REPLIES: Final = 3
+
+
+def money_gauges(now_ms: float, replies: Sequence[Any]) -> MoneyGauges:
+    (spend, check), suspended, oldest = replies
+    return MoneyGauges(
+        None if spend is None else Spend.load(spend),
+        None if check is None else LastCheck(**orjson.loads(check)),
+        suspended,
+        max(0.0, now_ms - oldest[0][1]) / 1000 if oldest else 0.0,
+    )
+
+
 class RedisSpend:
     """Every call may raise StoreUnavailable."""
 
@@ -95,6 +136,14 @@ class RedisSpend:
         lock = f"{PREFIX}spend:{task}"
         return bool(await self._scripts.run("acquire_leadership", [lock], [int(seconds * 1000)]))
 
+    async def read(self) -> MoneyGauges:
+        with store_errors():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                ask_money(pipe)
+                (seconds, _), *replies = await pipe.execute()
+        return money_gauges(seconds * 1000, replies)
+
     async def sum_up(self) -> Spend:
         """Writes the summary, and returns it."""
         tenants = await self._balances.tenants()
@@ -103,8 +152,11 @@ class RedisSpend:
         totals = await self._balances.totals(tenants)
         budgets = await self._balances.budgets(tenants)
         now = seconds * 1000
+        today = datetime.fromtimestamp(seconds, UTC).date()
+        lines = await self._balances.usage(tenants, today - timedelta(1), today, ())
+        recent = sum((line.balance for line in lines), Balance())
         soon = sorted(filter(None, (soon_spent(one, now) for one in budgets)), key=lambda one: -one.used)
-        found = Spend(now, _biggest(totals), soon[:MOST_BUDGETS], len(soon))
+        found = Spend(now, _biggest(totals), soon[:MOST_BUDGETS], len(soon), recent.charged, recent.dearer)
         with store_errors():
             await self._redis.set(keys.SPEND, found.dump())
         return found

@@ -30,7 +30,11 @@ async def test_closed_days_move_while_it_runs(
     await rig.resources.media.mark()
     await write_entry(redis, "reserve", 1, day=day_of(3))
     task = asyncio.create_task(keeper.run())
-    await eventually(lambda: redis.hexists(keys.LEDGER_MOVED, day_of(3)))
+
+    async def moved() -> bool:
+        return bool(await redis.hexists(keys.LEDGER_MOVED, day_of(3)))  # type: ignore[misc]
+
+    await eventually(moved)
     await end(task)
 
 

@@ -25,6 +25,7 @@ from gateway.web.state import State, state_of
 
 #: Days of one report of a tenant.
 MOST_DAYS: Final = 400
+_NUMBER: Final = re.compile(r"-?\d+(\.\d+)?\Z", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
 
@@ -167,10 +168,16 @@ def columns(shape: type[Any]) -> list[str]:
 
 
 def csv_lines(rows: Iterable[Mapping[str, Any]], names: Sequence[str], *, heading: bool) -> str:
-    """A value that a spreadsheet would take for a formula is no formula: all texts are ours."""
+    """CSV. No text is one that a spreadsheet would take for a formula."""
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n")
     if heading:
         writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _plain(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """The value; a text that begins as a formula does gets an apostrophe. A negative amount begins so too."""
+    is_formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{value}" if is_formula and not _NUMBER.match(value) else value

@@ -14,7 +14,7 @@ from gateway.errors import Problem
 from gateway.jobs import rfc3339
 from gateway.money.amounts import to_text
 from gateway.store import ledger_check
-from gateway.store.balances import TooMuch
+from gateway.store.balances import Balance, TooMuch
 from gateway.store.ledger import row
 from gateway.store.ledger_parts import Stored
 from gateway.store.suspense import SuspendedJob
@@ -50,7 +50,7 @@ async def show(request: Request, key: Key, params: Params) -> Response:
     names = await tenants(state) if tenant is None else [tenant]
     lines = await usage.read(state, names, since, until, params[GROUP_BY])
     data: list[schemas.OpsUsageLine] = [
-        {**line.group._asdict(), **usage.amounts(line.balance)}  # type: ignore[typeddict-item]
+        {**line.group._asdict(), **amounts(line.balance)}  # type: ignore[typeddict-item]
         for line in lines
     ]
     if usage.wants_csv(request, params):
@@ -61,9 +61,18 @@ async def show(request: Request, key: Key, params: Params) -> Response:
         "from": since.isoformat(),
         "to": until.isoformat(),
         "data": data,
-        "sum": usage.amounts(usage.total(lines)),
+        "sum": amounts(usage.total(lines)),
     }
     return json_answer(answer)
+
+
+def amounts(balance: Balance) -> schemas.OpsAmounts:
+    return {
+        **usage.amounts(balance),
+        "unsaid": to_text(balance.unsaid),
+        "dearer": to_text(balance.dearer),
+        "cheaper": to_text(balance.cheaper),
+    }
 
 
 async def tenants(state: State) -> list[str]:

@@ -12,6 +12,7 @@ from gateway.web.pages import (
     overview,
     queue,
     signing_in,
+    spend,
     tenants,
     upstream,
     webhooks,
@@ -49,6 +50,7 @@ PAGES: Final[Mapping[str, Mapping[str, Handler]]] = {
         "/ops/accounts/{account}/resume": {"POST": upstream.resume},
         "/ops/pause": {"POST": upstream.pause_all},
         "/ops/resume": {"POST": upstream.resume_all},
+        "/ops/spend": {"GET": spend.show},
         "/ops/log": {"GET": log.show},
     }.items()
 }

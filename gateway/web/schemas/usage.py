@@ -80,9 +80,21 @@ class Usage(Range):
 
 
 @shape
-class OpsUsageLine(UsageLine):
+class OpsAmounts(Amounts):
+    unsaid: Money
+    """The part of `charged` that is an estimate, because the upstream said no cost."""
+    dearer: Money
+    """How far the costs that it said were above the estimates, where they were."""
+    cheaper: Money
+    """How far they were below them, where they were."""
+
+
+@shape
+class OpsUsageLine(OpsAmounts):
     tenant: str | None
     """null: all tenants."""
+    day: Day | None
+    key: str | None
 
 
 @shape
@@ -91,7 +103,7 @@ class OpsUsage(Range):
     currency: str
     data: list[OpsUsageLine]
     """Ordered by tenant, day and key."""
-    sum: Amounts
+    sum: OpsAmounts
 
 
 @shape

@@ -50,23 +50,6 @@ async def test_a_report_tells_apart_what_is_asked_for_and_sums_up_the_rest(
     ]
 
 
-async def test_whole_months_are_read_at_once_and_sum_up_to_the_same(
-    redis: Redis, balances: RedisBalances
-) -> None:
-    for day in ("2026-10-30", "2026-10-31", "2026-11-01", "2026-11-30", "2026-12-31", "2027-01-01"):
-        await add_balance(redis, "acme", day, charged=7)
-    for since, until, number in (
-        ("2026-10-31", "2026-12-31", 4),
-        ("2026-10-01", "2026-12-30", 4),
-        ("2026-10-30", "2027-01-01", 6),
-        ("2026-11-02", "2026-11-29", 0),
-    ):
-        found = await balances.usage(["acme"], date.fromisoformat(since), date.fromisoformat(until), ())
-        assert sum(line.balance.charged for line in found) == 7 * number, (since, until)
-    # a month is one balance: a year and a day cost 13 reads
-    assert len(module._whole_periods(date(2026, 1, 1), date(2027, 1, 1))) == 13
-
-
 async def test_a_report_that_would_read_too_much_is_refused_before_it_reads(
     balances: RedisBalances, monkeypatch: pytest.MonkeyPatch
 ) -> None:

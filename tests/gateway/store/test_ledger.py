@@ -235,7 +235,7 @@ async def test_jobs_that_go_on_while_balances_are_compared_make_no_difference(
             return await self.pipe.__aenter__()
 
         async def __aexit__(self, *ended: object) -> None:
-            await self.pipe.__aexit__(*ended)  # type: ignore[arg-type]
+            await self.pipe.__aexit__(*ended)  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(redis, "pipeline", lambda transaction: Busy())
     for name in ("one", "two", "three"):
