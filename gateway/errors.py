@@ -21,6 +21,7 @@
     + DiskFull                the disk of files is almost full: new files, then new jobs, are refused
   x AddressRefused            the address may not be dialled
   x ConfigurationError        a setting is wrong; names the environment variable
+    + AmountRefused           an amount of money is not a number, or out of range
 
 Errors know nothing of HTTP: `gateway.web.http.problem_types` holds the one table from class to status.
 """
@@ -229,6 +230,11 @@ class AddressRefused(GatewayError, OSError):
 
 class ConfigurationError(GatewayError):
     """A setting is missing or wrong."""
+
+
+class AmountRefused(ConfigurationError, ValueError):
+    """An amount of money is not a number, negative, too large or too fine. The message continues the name of
+    its field."""
 
 
 def not_one_of(value: str, expected: str) -> str:

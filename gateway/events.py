@@ -12,6 +12,7 @@ import orjson
 from gateway.assets import Asset, AssetState
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, rfc3339
 from gateway.lifecycle import JobState
+from gateway.money.prices import CURRENCY
 from gateway.views import job as job_view
 
 
@@ -53,6 +54,8 @@ _NOT_FINISHED_YET: Final[dict[str, Any]] = {
     "late": None,
     "cancel_wished_at": None,
     "mirrored_at": None,
+    "charged": None,
+    "charge_basis": None,
 }
 _NOT_SENT_YET: Final[dict[str, Any]] = {
     "task_id": None,
@@ -93,32 +96,37 @@ class Event:
     trace: str | None = None
 
 
-def make(job: Job, payload: str | None, client_url: str = "") -> Event:
+def make(job: Job, payload: str | None, client_url: str = "", currency: str = CURRENCY) -> Event:
     """The event of a job that becomes final. `job`: as it will be stored. `client_url`: of the gateway, for
-    the addresses in it."""
+    the addresses in it. `currency`: of its cost."""
     kind = EVENT_OF[job.state]
     assert job.finished_at is not None
     # Its bytes are the same whenever it is made, however far the copies of its files are.
     uncopied = {variant: Asset(AssetState.PENDING, url=asset.url) for variant, asset in job.assets.items()}
-    return _frozen(replace(job, assets=uncopied), kind, payload, job.finished_at, client_url)
+    return _frozen(replace(job, assets=uncopied), kind, payload, job.finished_at, client_url, currency)
 
 
-def make_late(job: Job, payload: str | None, at: int, client_url: str = "") -> Event:
+def make_late(
+    job: Job, payload: str | None, at: int, client_url: str = "", currency: str = CURRENCY
+) -> Event:
     """The event of a late result. `job`: with `late` set."""
-    return _frozen(job, EventType.LATE_RESULT, payload, at, client_url)
+    return _frozen(job, EventType.LATE_RESULT, payload, at, client_url, currency)
 
 
-def make_step(job: Job, kind: EventType, payload: str | None, client_url: str = "") -> Event:
+def make_step(
+    job: Job, kind: EventType, payload: str | None, client_url: str = "", currency: str = CURRENCY
+) -> Event:
     """The event of a step. `job`: as it is now, maybe in a later state; the event shows it as it was then.
     That of the copies shows the job as it is."""
     if kind is EventType.MIRRORED:
-        return _frozen(job, kind, payload, job.mirrored_at or job.created_at, client_url)
-    changes: dict[str, Any] = {"state": JobState.SUBMITTED, **_NOT_FINISHED_YET}
+        return _frozen(job, kind, payload, job.mirrored_at or job.created_at, client_url, currency)
+    reserved = job.estimate or 0  # as when it was accepted
+    changes: dict[str, Any] = {"state": JobState.SUBMITTED, "reserved": reserved, **_NOT_FINISHED_YET}
     at = job.submitted_at or job.created_at
     if kind is EventType.QUEUED:
         changes |= {"state": JobState.QUEUED, **_NOT_SENT_YET}
         at = job.created_at
-    return _frozen(replace(job, **changes), kind, payload, at, client_url)
+    return _frozen(replace(job, **changes), kind, payload, at, client_url, currency)
 
 
 def in_words_of(door: str, event: Event, body: bytes) -> Event:
@@ -132,11 +140,11 @@ def short_enough(payload: str | None) -> str | None:
     return payload if payload is None or len(payload) <= EVENT_PAYLOAD_CHARACTERS else None
 
 
-def _frozen(job: Job, kind: EventType, payload: str | None, at: int, client_url: str) -> Event:
+def _frozen(job: Job, kind: EventType, payload: str | None, at: int, client_url: str, currency: str) -> Event:
     data: job_view.Job | job_view.EventJob
     if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:
-        data = {**job_view.public(job, client_url=client_url), "payload_omitted": True}
+        data = {**job_view.public(job, client_url=client_url, currency=currency), "payload_omitted": True}
     else:
-        data = job_view.public(job, client_url=client_url, payload=payload)
+        data = job_view.public(job, client_url=client_url, payload=payload, currency=currency)
     body = orjson.dumps({"type": kind, "timestamp": rfc3339(at), "data": data})
     return Event(event_id(job.id, kind), kind, job.id, job.tenant, at, body, job.trace)

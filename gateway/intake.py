@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final, NamedTuple
@@ -25,6 +24,7 @@ from gateway.errors import (
     Problem,
 )
 from gateway.generation import GenerationRequest, Limits, inspection
+from gateway.generation.fingerprint import digest_of_key, fingerprint_of
 from gateway.generation.media import InlineMedia, unknown_upload
 from gateway.generation.turns import Turns
 from gateway.generation.upstream_body import ENVELOPE_BYTES, UPSTREAM_BODY_BYTES, bytes_of
@@ -32,8 +32,8 @@ from gateway.jobs import Deadlines, Job, Priority
 from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
 from gateway.local.shared_memory import Held, Shared
 from gateway.media.inline import InlineFiles
+from gateway.money.prices import CurrentPrices, Estimate
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
-from gateway.strict_json import long_base64
 from gateway.uploads import Upload
 from gateway.uploads.use import UsesOfUploads
 
@@ -110,6 +110,8 @@ class Intake:
     inspections: Turns = field(default_factory=lambda: inspections(Shared().held))
     large_bodies: Turns = field(default_factory=_large_bodies)
     uploads: UsesOfUploads = UsesOfUploads()  # noqa: RUF009  # frozen
+    prices: CurrentPrices = field(default_factory=CurrentPrices)
+    dialect: str = ""
 
     async def check(
         self, raw: bytes, tenant: str, keyed: JobOptions | None = None, read: Read = generation.as_it_is
@@ -142,14 +144,15 @@ class Intake:
         tenant: str,
         idempotency_key: str | None,
         options: JobOptions = JobOptions(),  # frozen
+        key: str | None = None,
     ) -> Posted:
         """Stores the job, or finds the earlier one of this key. Also returns its queue position. `options`:
-        the same as in `check`, if they were given there; `trace` may differ.
+        the same as in `check`, if they were given there; `trace` may differ. `key`: the id of the client key.
 
         Raises IdempotencyMismatch, LimitReached, RateLimited, Unavailable. After StoreUnavailable the job may
         or may not be accepted; a repeated request with the same key finds out.
         """
-        job = self._new_job(checked, tenant, idempotency_key, options)
+        job = self._new_job(checked, tenant, idempotency_key, options, key)
         fingerprint = checked.fingerprint or _fingerprint(checked.request, options) if idempotency_key else ""
         if checked.media or checked.refusal:
             # Asked before the files are written: a tenant cannot fill the disk with jobs that are refused.
@@ -169,11 +172,22 @@ class Intake:
         await self._drop_media(job.id, checked)
         return await self._replayed(job, accepted)
 
+    def estimate(self, checked: Checked) -> Estimate | None:
+        """What one submission of the job would cost now; None if no price is known."""
+        request, now = checked.request, self.environment.now_ms()
+        return self.prices.estimate(self.dialect, request.model, generation.upstream_params(request), now)
+
     def _new_job(
-        self, checked: Checked, tenant: str, idempotency_key: str | None, options: JobOptions
+        self,
+        checked: Checked,
+        tenant: str,
+        idempotency_key: str | None,
+        options: JobOptions,
+        key: str | None,
     ) -> Job:
         """The job as it will be stored, but for its inline media."""
         now, payload = self.environment.now_ms(), checked.request.payload
+        cost = self.estimate(checked)
         start_by, end_by = self._deadlines(checked.request, options)
         return Job(
             id=self.environment.new_job_id(),
@@ -193,9 +207,13 @@ class Intake:
                 {"param": notice.param, "code": notice.code, "message": notice.message}
                 for notice in checked.notices
             ],
-            idempotency=_key_digest(idempotency_key),
+            idempotency=digest_of_key(idempotency_key),
             payload_characters=None if payload is None else len(payload),
             uploads=list(dict.fromkeys(upload.id for upload in checked.uploads.values())),
+            key=key,
+            estimate=cost.amount if cost else None,
+            upper_bound=cost is not None and cost.upper_bound,
+            priced=cost.priced if cost else None,
         )
 
     async def _store(
@@ -273,26 +291,7 @@ def _check_upstream_size(request: GenerationRequest) -> None:
 
 
 def _fingerprint(request: GenerationRequest, options: JobOptions) -> str:
-    """A digest that is equal for requests with the same meaning. The form of the JSON does not matter,
-    an upload may be named by its id or address, and seed 0 and an empty list of videos count as absent."""
-    given = request.model_dump(exclude_unset=True)
-    for use in request.uploads:  # its address is another name for it
-        name, _, at = use.param.rstrip("]").partition("[")
-        given[name][int(at)] = use.upload_id
-    for name in ("seed", "videos"):
-        if not given.get(name):
-            given.pop(name, None)
-    asked = asdict(options)
-    del asked["trace"]  # a repeated request has another span
-    del asked["door"]  # a client that moves to another door still finds its job
-    if any(value != getattr(JobOptions(), name) for name, value in asked.items()):
-        given["options"] = asked
-    digest = hashlib.sha256()
-    for piece in long_base64.dump(given):
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-def _key_digest(key: str | None) -> str | None:
-    """The idempotency key as it is stored in Redis: a digest has a fixed length, whatever was sent."""
-    return None if key is None else hashlib.sha256(key.encode()).hexdigest()
+    # a repeated request has another span; a client that moves to another door still finds its job
+    asked = {name: value for name, value in asdict(options).items() if name not in ("trace", "door")}
+    defaults = options == JobOptions(trace=options.trace, door=options.door)
+    return fingerprint_of(request, None if defaults else asked)

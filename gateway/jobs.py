@@ -95,6 +95,9 @@ class Job:
     `door`: the API through which it came, if not `/v1/jobs`. `assets`: the files of its result;
     `mirrored_at`: when the last of them was copied or given up, if the video was copied.
     `uploads`: the uploads that it holds, until it is final.
+    `key`: the id of the client key that posted it. `estimate`: of one submission, in micro-units, None if no
+    price is known; `upper_bound`: it may cost less; `priced`: since when that price is valid. `reserved`: for
+    submissions that may still be charged; `charged`: so far, None before; `charge_basis`: how that is known.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -148,6 +151,13 @@ class Job:
     uploads: list[str] = field(default_factory=list)
     assets: dict[Variant, Asset] = field(default_factory=dict)
     mirrored_at: int | None = None
+    key: str | None = None
+    estimate: int | None = None
+    upper_bound: bool = False
+    priced: str | None = None
+    reserved: int = 0
+    charged: int | None = None
+    charge_basis: str | None = None
     archived: str | None = None
 
     def account_of(self, task_id: str) -> str:
@@ -227,6 +237,9 @@ _INTEGERS = (
     "cancel_wished_at",
     "watch_until",
     "mirrored_at",
+    "estimate",
+    "reserved",
+    "charged",
 )
 _TEXTS = (
     *("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused"),
@@ -234,6 +247,7 @@ _TEXTS = (
     "trace",
     "door",
     "archived",
+    *("key", "priced", "charge_basis"),
 )
 
 
@@ -262,6 +276,7 @@ _READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "progress": float,
     "on_unknown": OnUnknown,
     "priority": Priority,
+    "upper_bound": "1".__eq__,
 }
 
 

@@ -208,7 +208,7 @@ def build(
         lane_views=RedisLaneViews(redis),
         workers=RedisWorkers(redis, scripts),
         notifications=Notifications(redis),
-        tenant_events=RedisTenantEvents(redis, settings.client_url, archived),
+        tenant_events=RedisTenantEvents(redis, settings.client_url, archived, settings.currency),
         media=blobs.store,
         blobs=blobs,
         uploads=uploads,
@@ -223,6 +223,7 @@ def build(
             settings.deadlines(),
             inspections(shared.held),
             uploads=UsesOfUploads(uploads, fetchable=bool(settings.public_url)),
+            dialect=settings.upstream_dialect,
         ),
         settlement=_settlement(settings, jobs, blobs, environment, link),
         result_link=link,
@@ -275,5 +276,9 @@ def _settlement(
     late_watch_ms = int(settings.late_watch_seconds * 1000)
     base, mirroring = settings.client_url, mirroring_of(settings)
     return Settlement(
-        jobs, blobs, environment, late_watch_ms, link=link, client_url=base, mirroring=mirroring
+        *(jobs, blobs, environment, late_watch_ms),
+        link=link,
+        client_url=base,
+        currency=settings.currency,
+        mirroring=mirroring,
     )

@@ -25,6 +25,7 @@ from gateway.errors import MediaStoreUnavailable
 from gateway.jobs import Job, rfc3339
 from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.media.inline import InlineFiles
+from gateway.money.prices import CURRENCY
 from gateway.store.asset_effects import CopyAssets
 from gateway.store.base import JobStore, Outcome, TransitionResult
 from gateway.store.effect_base import Effect
@@ -65,7 +66,8 @@ class Mirroring:
 class Settlement:
     """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all. `link`: the
     addresses of results, for callback URLs of jobs that came through a door. `client_url`: the base URL of
-    the gateway for clients, for the addresses in events. `mirroring`: None if results are not copied."""
+    the gateway for clients, for the addresses in events; `currency`: of the costs in them. `mirroring`: None
+    if results are not copied."""
 
     jobs: JobStore
     blobs: InlineFiles
@@ -73,6 +75,7 @@ class Settlement:
     late_watch_ms: int = 86_400_000
     link: Link = no_link
     client_url: str = ""
+    currency: str = CURRENCY
     mirroring: Mirroring | None = None
 
     async def succeed(
@@ -155,7 +158,7 @@ class Settlement:
         fields: dict[str, Any] = {"late": result, "warnings": _warnings(job, snapshot)}
         copies = self._copies(snapshot)
         after = replace(job, **_present(fields), assets=copies)
-        event = events.make_late(after, await self.jobs.payload(job), now, self.client_url)
+        event = events.make_late(after, await self.jobs.payload(job), now, self.client_url, self.currency)
         callback_url = None if job.door in DOORS else job.callback_url
         effects: list[Effect] = [AddLateResult(fields, event, callback_url)]
         effects += [CopyAssets(copies)] if copies else []
@@ -189,7 +192,7 @@ class Settlement:
             copies = dict(copying.assets) if copying else {}
             after = replace(job, state=target, finished_at=finished_at, assets=copies, **_present(fields))
             payload = await self.jobs.payload(job)
-            event = events.make(after, payload, self.client_url)
+            event = events.make(after, payload, self.client_url, self.currency)
             effects.append(OweEvent(event, job.callback_url, self._told(after, event, payload)))
             effects.append(Tally([f"jobs_finished|{target}", *tally]))
         # The event's bytes were made from this state: if it has changed, they are wrong.

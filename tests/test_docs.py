@@ -22,6 +22,7 @@ from gateway.settings.deliveries import DeliverySettings
 from gateway.settings.edge import EdgeSettings
 from gateway.settings.intake import IntakeSettings
 from gateway.settings.mirror import MirrorSettings
+from gateway.settings.money import MoneySettings
 from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
 from gateway.variables import FILE
@@ -40,7 +41,7 @@ GROUPS: dict[str, type[BaseSettings]] = {
     group.__name__: group
     for group in (
         *(ProcessSettings, EdgeSettings, UpstreamSettings),
-        *(CallbackSettings, IntakeSettings, DeliverySettings, MirrorSettings),
+        *(CallbackSettings, IntakeSettings, MoneySettings, DeliverySettings, MirrorSettings),
     )
 }
 _BLOCK = re.compile(r"(<!-- settings: (\w+)[^>]*-->\n).*?(<!-- /settings -->)", re.DOTALL)

@@ -202,7 +202,7 @@ async def _context(resources: Resources) -> AsyncIterator[dict[str, Any]]:
             "submitter": Submitter(
                 r.jobs, r.settlement, upstreams, r.blobs, r.keyring, r.environment, settings, tracer=r.tracer
             ),
-            "step_events": StepEventCreator(r.jobs, r.deliveries, r.settings.client_url),
+            "step_events": StepEventCreator(r.jobs, r.deliveries, r.settings.client_url, r.settings.currency),
             "confirmer": Confirmer(r.jobs, r.settlement, upstreams, r.environment, settings, tracer=r.tracer),
             "delivery_worker": DeliveryWorker(
                 r.deliveries,

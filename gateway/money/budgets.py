@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
+
+_FIELD: Final = "budget_"
 
 
 class Period(StrEnum):
@@ -33,5 +36,23 @@ class Budget:
 
 def period_names(now_ms: int) -> dict[Period, str]:
     """The names of the periods to which the moment belongs, in UTC."""
-    day = datetime.fromtimestamp(now_ms / 1000, UTC).date().isoformat()
+    day = datetime.fromtimestamp(now_ms // 1000, UTC).date().isoformat()
     return {Period.DAY: day, Period.MONTH: day[:7], Period.TOTAL: "total"}
+
+
+def field_of(period: Period, key_id: str | None = None) -> str:
+    """The field of a tenant's settings that holds the budget of the tenant, or of one of its keys."""
+    return f"{_FIELD}{period}" if key_id is None else f"{_FIELD}{period}:{key_id}"
+
+
+def budgets_in(fields: Mapping[str, str]) -> dict[str | None, dict[Period, Budget]]:
+    """All budgets in the fields of a tenant's settings: those of the tenant under None, those of a key under
+    its id."""
+    found: dict[str | None, dict[Period, Budget]] = {}
+    for name in sorted(fields):
+        if name.startswith(_FIELD):
+            period, _, key_id = name.removeprefix(_FIELD).partition(":")
+            found.setdefault(key_id or None, {})[Period(period)] = Budget.load(fields[name])
+    return {
+        owner: {one: budgets[one] for one in Period if one in budgets} for owner, budgets in found.items()
+    }

@@ -120,7 +120,7 @@ def new_task(
         spec=spec,
         seed=seed,
         seconds=seconds,
-        cost=cost_of(spec.resolution, seconds),
+        cost=cost_of(spec.resolution, seconds, with_clips=bool(spec.videos), off_peak=spec.off_peak),
         base_url=base_url,
         faults=faults,
         account=account,

@@ -26,6 +26,7 @@ from gateway.settings.deliveries import DeliverySettings
 from gateway.settings.edge import EdgeSettings
 from gateway.settings.intake import IntakeSettings
 from gateway.settings.mirror import MirrorSettings
+from gateway.settings.money import MoneySettings
 from gateway.settings.process import ProcessSettings
 from gateway.settings.upstream import UpstreamSettings
 from gateway.variables import FILE
@@ -41,6 +42,7 @@ class Settings(
     CallbackSettings,
     UpstreamSettings,
     MirrorSettings,
+    MoneySettings,
     EdgeSettings,
     ProcessSettings,
 ):

@@ -99,7 +99,6 @@ class IntakeSettings(BaseSettings):
     ledger_days: int = Field(
         400, ge=62, description="How many days the ledger is kept, and the balances of single days."
     )
-    currency: str = "USD"
     prompt_max_characters: int = Field(5000, ge=1, le=5000, description="Longest prompt.")
     payload_max_characters: int = Field(1_048_576, ge=1, le=1_048_576, description="Longest payload.")
     allow_private_media_urls: bool = Field(False, description="Accept media URLs on private addresses.")

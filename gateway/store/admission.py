@@ -138,6 +138,10 @@ def _fields(job: Job) -> dict[str, str]:
         door=job.door,
         priority=None if job.priority is Priority.NORMAL else job.priority,
         uploads=job.uploads or None,
+        key=job.key,
+        estimate=job.estimate,
+        upper_bound="1" if job.upper_bound else None,
+        priced=job.priced,
     )
 
 

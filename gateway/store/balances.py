@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Self
 
 from redis.asyncio import Redis
 
-from gateway.money.budgets import Budget, Period, period_names
+from gateway.money.budgets import Budget, Period, budgets_in, period_names
 from gateway.store import keys
 from gateway.store.client import store_errors
 
@@ -21,7 +21,6 @@ TOTAL: Final = "total"
 MOST_READS: Final = 50_000
 _AT_ONCE: Final = 500
 _TENANTS_AT_ONCE: Final = 1000
-_BUDGET: Final = "budget_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +181,10 @@ class RedisBalances:
                 (seconds, _), *settings = await pipe.execute()
             names = period_names(seconds * 1000)
             wanted = [
-                (tenant, key or None, Period(period), Budget.load(text))
-                for tenant, fields_ in zip(tenants, settings, strict=True)
-                for name, text in sorted(fields_.items())
-                if name.startswith(_BUDGET)
-                for period, _, key in [name.removeprefix(_BUDGET).partition(":")]
+                (tenant, key, period, budget)
+                for tenant, stored in zip(tenants, settings, strict=True)
+                for key, of in budgets_in(stored).items()
+                for period, budget in of.items()
             ]
             async with self._redis.pipeline(transaction=False) as pipe:
                 for tenant, key, period, _ in wanted:

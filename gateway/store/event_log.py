@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from gateway import events
 from gateway.events import EVENT_OF, FINAL_TYPES, EventType, event_id
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, from_fields
+from gateway.money.prices import CURRENCY
 from gateway.store import event_bodies, keys
 from gateway.store.archive_document import Document
 from gateway.store.archive_reader import NO_ARCHIVE, Archived
@@ -48,12 +49,18 @@ def event_position(entry_id: str) -> tuple[int, int]:
 
 class RedisTenantEvents:
     """Every call may raise StoreUnavailable; those that read jobs, MediaStoreUnavailable. `client_url`: the
-    base URL of the gateway for clients."""
+    base URL of the gateway for clients. `currency`: of costs."""
 
-    def __init__(self, redis: Redis, client_url: str = "", archived: Archived = NO_ARCHIVE) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        client_url: str = "",
+        archived: Archived = NO_ARCHIVE,
+        currency: str = CURRENCY,
+    ) -> None:
         self._redis = redis
         self._archived = archived
-        self._client_url = client_url
+        self._client_url, self._currency = client_url, currency
 
     async def tail(self, tenant: str) -> str:
         """The newest id in the tenant's stream; `START` if it is empty."""
@@ -193,10 +200,11 @@ class RedisTenantEvents:
     def _build(self, job: Job, entry: Entry, payload: str | None) -> bytes | None:
         try:
             if entry.type not in FINAL_TYPES:
-                return events.make_step(job, EventType(entry.type), payload, self._client_url).body
+                kind = EventType(entry.type)
+                return events.make_step(job, kind, payload, self._client_url, self._currency).body
             if EVENT_OF.get(job.state) != entry.type:
                 return None
-            return events.make(job, payload, self._client_url).body
+            return events.make(job, payload, self._client_url, self._currency).body
         except (ValueError, KeyError, TypeError):
             structlog.get_logger().exception("record_unreadable", job=entry.job_id)
             return None

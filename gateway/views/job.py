@@ -11,6 +11,8 @@ from gateway import jobs
 from gateway.assets import RESULT_LIFE_MS
 from gateway.jobs import Priority, Spend, rfc3339
 from gateway.lifecycle import JobState, OnUnknown, Status
+from gateway.money.amounts import to_text
+from gateway.money.prices import CURRENCY, Estimate
 from gateway.views.result import OutputGroup, StoredAsset, assets_of, output_of
 from gateway.views.shapes import Count, JobId, Timestamp, extensible, shape
 
@@ -36,6 +38,10 @@ WARNINGS: Final = (
     *("output_url_changed", "output_url_unusual", "output_url_moved", "output_with_error"),
     "output_status_unknown",
 )
+
+
+#: `basis` of what a job cost.
+COST_BASES: Final = ("upstream", "estimate", "operator")
 
 
 @shape
@@ -75,6 +81,30 @@ class LateResult(TypedDict):
     output: list[OutputGroup]
     usage: dict[str, Any] | None
     metadata: dict[str, Any] | None
+
+
+@shape
+class EstimatedCost(TypedDict):
+    """What a job will cost. Amounts are decimal strings with at least four decimals."""
+
+    estimate: str | None
+    """For one submission, by the operator's prices. null: there is no price for it."""
+    upper_bound: bool
+    """The estimate is the most that it can cost, because `duration` 0 lets the model choose."""
+    currency: str
+
+
+@shape
+class Cost(EstimatedCost):
+    """What a job costs. Amounts are decimal strings with at least four decimals."""
+
+    reserved: str
+    """Counted against your budgets for submissions whose cost is not yet known."""
+    charged: str | None
+    """What the submissions cost that are charged so far. null: not charged yet."""
+    basis: Annotated[str, extensible(COST_BASES)] | None
+    """How `charged` is known: the upstream said it, it did not and the estimate counts, or an operator
+    decided."""
 
 
 @shape
@@ -121,7 +151,8 @@ class JobSummary(TypedDict):
     """The files of the result that this gateway copies: `video`, `watermarked`, `cover`. Empty if
     there are none."""
     usage: dict[str, Any] | None
-    """The price: `cost` in USD as a decimal string, `discount`."""
+    """The price as the upstream said it: `cost` in USD as a decimal string, `discount`."""
+    cost: Cost
     metadata: dict[str, Any] | None
     error: JobError | None
     callback_url: str | None
@@ -164,7 +195,14 @@ class EventJob(Job):
     """The payload is too long for an event: get the job to read it."""
 
 
-def public(job: jobs.Job, *, client_url: str, payload: str | None = None, queue: Queue | None = None) -> Job:
+def public(
+    job: jobs.Job,
+    *,
+    client_url: str,
+    payload: str | None = None,
+    queue: Queue | None = None,
+    currency: str = CURRENCY,
+) -> Job:
     """The job as its owner sees it: the published response's fields unchanged, and ours. `client_url`: the
     base URL of the gateway for its clients; "": they get paths. `queue`: where it waits, if it does."""
     expires_at = None
@@ -186,6 +224,7 @@ def public(job: jobs.Job, *, client_url: str, payload: str | None = None, queue:
         "assets": assets_of(job, client_url) if job.assets else {},
         # These got their shape when they were stored.
         "usage": job.usage,
+        "cost": _cost(job, currency),
         "metadata": job.metadata,
         "error": cast(JobError | None, job.error),
         "payload": payload,
@@ -205,11 +244,33 @@ def public(job: jobs.Job, *, client_url: str, payload: str | None = None, queue:
     }
 
 
-def summary(job: jobs.Job, *, client_url: str, queue: Queue | None = None) -> JobSummary:
+def summary(
+    job: jobs.Job, *, client_url: str, queue: Queue | None = None, currency: str = CURRENCY
+) -> JobSummary:
     """The job without its payload."""
-    whole: dict[str, Any] = {**public(job, client_url=client_url, queue=queue)}
+    whole: dict[str, Any] = {**public(job, client_url=client_url, queue=queue, currency=currency)}
     del whole["payload"]
     return cast(JobSummary, whole)
+
+
+def estimated_cost(estimate: Estimate | None, currency: str) -> EstimatedCost:
+    """What a job would cost; None: that is not known."""
+    return {
+        "estimate": to_text(estimate.amount) if estimate else None,
+        "upper_bound": estimate is not None and estimate.upper_bound,
+        "currency": currency,
+    }
+
+
+def _cost(job: jobs.Job, currency: str) -> Cost:
+    return {
+        "estimate": None if job.estimate is None else to_text(job.estimate),
+        "upper_bound": job.upper_bound,
+        "reserved": to_text(job.reserved),
+        "charged": None if job.charged is None else to_text(job.charged),
+        "basis": job.charge_basis,
+        "currency": currency,
+    }
 
 
 def _cancel(job: jobs.Job) -> Cancel | None:

@@ -17,7 +17,7 @@ from gateway.jobs import Job
 from gateway.lifecycle import JobState, Status, states_of
 from gateway.store.base import QueuePosition
 from gateway.tenants import Key, Scope
-from gateway.views.job import public, summary
+from gateway.views.job import estimated_cost, public, summary
 from gateway.web.api.deliveries import public_delivery
 from gateway.web.api.idempotency import REPLAYED
 from gateway.web.api.long_poll import until_final
@@ -75,8 +75,7 @@ async def create(request: Request, key: Key, params: Params) -> Response:
     if posted.replayed:
         headers |= REPLAYED
     if wait is None:
-        client_url = state_of(request).resources.settings.client_url
-        document = public(job, client_url=client_url, payload=payload, queue=queue_of(posted.position))
+        document = _document(state_of(request), job, payload, posted.position)
         return json_answer(document, 202, headers | _retry_after(posted.position))
     del payload  # free its memory, possibly a megabyte, while the client waits
     with contextlib.suppress(LimitReached, Unauthenticated, ScopeMissing):  # it was accepted: answer with it
@@ -87,9 +86,11 @@ async def create(request: Request, key: Key, params: Params) -> Response:
 
 
 async def check(request: Request, key: Key, _: Params) -> Response:
-    """The parameters that the upstream would get, and warnings. Nothing is stored or paid for."""
+    """The parameters that the upstream would get, their cost, and warnings. Nothing is stored or paid for."""
+    resources = state_of(request).resources
     async with checking(request, state_of(request), key.tenant) as checked:
-        return json_answer(await _job_check(checked))
+        cost = estimated_cost(resources.intake.estimate(checked), resources.settings.currency)
+        return json_answer(await _job_check(checked, cost))
 
 
 async def show(request: Request, key: Key, params: Params) -> Response:
@@ -104,7 +105,7 @@ async def page(request: Request, key: Key, params: Params) -> Response:
     status, limit = params[STATUS], params[LIMIT]
     states = states_of(status) if status else list(JobState)
     resources = state_of(request).resources
-    store, client_url = resources.jobs, resources.settings.client_url
+    store, settings = resources.jobs, resources.settings
     found = await store.page(key.tenant, states, params[AFTER], limit)
     positions = await store.queue_positions(found.jobs)
     following = None
@@ -114,7 +115,7 @@ async def page(request: Request, key: Key, params: Params) -> Response:
     listed: schemas.JobList = {
         "object": "list",
         "data": [
-            summary(job, client_url=client_url, queue=queue_of(position))
+            summary(job, client_url=settings.client_url, queue=queue_of(position), currency=settings.currency)
             for job, position in zip(found.jobs, positions, strict=True)
         ],
         "has_more": found.more,
@@ -168,11 +169,21 @@ async def _shown(
     """`pending_status`: HTTP status while the job is not finished."""
     store = state.resources.jobs
     payload, [position] = await asyncio.gather(store.payload(job), store.queue_positions([job]))
-    client_url = state.resources.settings.client_url
-    document = public(job, client_url=client_url, payload=payload, queue=queue_of(position))
+    document = _document(state, job, payload, position)
     if job.final:
         return json_answer(document, 200, headers)
     return json_answer(document, pending_status, {**(headers or {}), **_retry_after(position)})
+
+
+def _document(state: State, job: Job, payload: str | None, position: QueuePosition | None) -> schemas.Job:
+    settings = state.resources.settings
+    return public(
+        job,
+        client_url=settings.client_url,
+        payload=payload,
+        queue=queue_of(position),
+        currency=settings.currency,
+    )
 
 
 def queue_of(position: QueuePosition | None) -> schemas.Queue | None:
@@ -192,12 +203,13 @@ def _retry_after(position: QueuePosition | None) -> dict[str, str]:
     return {"retry-after": str(min(RETRY_MAX_SECONDS, max(RETRY_SECONDS, eta or 0)))}
 
 
-async def _job_check(checked: Checked) -> schemas.JobCheck:
+async def _job_check(checked: Checked, cost: schemas.EstimatedCost) -> schemas.JobCheck:
     async def described(raw: bytes, extension: str) -> str:
         return f"inline {extension}, {len(raw)} bytes"
 
     return {
         "valid": True,
+        "cost": cost,
         "warnings": [
             {"param": notice.param, "code": notice.code, "message": notice.message}
             for notice in checked.notices

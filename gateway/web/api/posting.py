@@ -85,7 +85,8 @@ async def accept(
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
             traced = replace(options, trace=trace)
             with saying_doubt(idempotency_key):
-                posted = await state.resources.intake.accept(checked, key.tenant, idempotency_key, traced)
+                intake = state.resources.intake
+                posted = await intake.accept(checked, key.tenant, idempotency_key, traced, key.id)
         return posted, checked.request.payload
 
 

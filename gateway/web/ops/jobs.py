@@ -120,8 +120,9 @@ async def with_history(state: State, job: Job) -> schemas.JobWithHistory:
 
 def view(state: State, job: Job) -> schemas.OpsJob:
     """The job as operators see it."""
+    settings = state.resources.settings
     return {
-        **summary(job, client_url=state.resources.settings.client_url),
+        **summary(job, client_url=settings.client_url, currency=settings.currency),
         "tenant": job.tenant,
         "epoch": job.epoch,
         "task_id": job.task_id,

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from gateway.events import EventType
 from gateway.lifecycle import DeliveryState, Status
+from gateway.views.job import EstimatedCost as EstimatedCost
 from gateway.views.job import EventJob as EventJob
 from gateway.views.job import Job as Job
 from gateway.views.job import JobSummary as JobSummary
@@ -109,6 +110,7 @@ class JobCheck(TypedDict):
     quota or a rate."""
 
     valid: Literal[True]
+    cost: EstimatedCost
     warnings: list[Warning]
     upstream_params: dict[str, Any]
     """Parameters that would be sent to the upstream. Inline files are described, not included."""

@@ -111,7 +111,7 @@ async def test_admin_lists_tasks_with_what_they_cost(tmp_path: Path) -> None:
     async with running(tmp_path) as up:
         await up.create(payload="job_1", resolution="540p", duration=1)
         listed = (await up.client.get("/admin/tasks")).json()
-        assert [(task["payload"], task["charged"]) for task in listed] == [("job_1", "0.0350")]
+        assert [(task["payload"], task["charged"]) for task in listed] == [("job_1", "0.0500")]
 
 
 async def test_results_have_the_configured_public_url(tmp_path: Path) -> None:

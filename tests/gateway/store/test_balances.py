@@ -74,10 +74,10 @@ async def test_a_budget_is_compared_with_what_its_running_period_reserved_charge
         (one.tenant, one.key, one.period, one.budget.hard, one.balance.used, one.left) for one in found
     ] == [
         ("acme", None, Period.DAY, True, 321, 679),
-        ("acme", "b", Period.DAY, True, 0, 10),
         ("acme", None, Period.TOTAL, False, 5321, 679),
+        ("acme", "b", Period.DAY, True, 0, 10),
     ]
-    day, _, total = found
+    day, total, _ = found
     assert day.until is not None
     assert datetime.fromtimestamp(day.until / 1000, UTC).strftime("%H:%M:%S") == "00:00:00"
     assert 0 <= day.share < 1

@@ -51,6 +51,14 @@ def test_the_public_form_has_exactly_these_fields() -> None:
             }
         },
         "usage": {"cost": "0.25", "discount": 1},
+        "cost": {
+            "estimate": None,
+            "upper_bound": False,
+            "reserved": "0.0000",
+            "charged": None,
+            "basis": None,
+            "currency": "USD",
+        },
         "metadata": {"seed": 7},
         "error": {"code": "e", "error_message": "m"},
         "payload": "order 7",
@@ -137,3 +145,17 @@ def test_a_summary_is_the_job_without_its_payload() -> None:
     whole = public(FULL, client_url="", payload="order 7", queue=QUEUE)
     assert {**summary(FULL, client_url="", queue=QUEUE), "payload": "order 7"} == whole
     assert "payload" not in summary(FULL, client_url="")
+
+
+def test_amounts_of_a_job_are_decimal_strings() -> None:
+    job = replace(FULL, estimate=500_000, upper_bound=True, reserved=1_000_000, charged=275_001)
+    shown = public(replace(job, charge_basis="upstream"), client_url="", currency="EUR")["cost"]
+    assert shown == {
+        "estimate": "0.5000",
+        "upper_bound": True,
+        "reserved": "1.0000",
+        "charged": "0.275001",
+        "basis": "upstream",
+        "currency": "EUR",
+    }
+    assert public(replace(FULL, charged=0), client_url="")["cost"]["charged"] == "0.0000"

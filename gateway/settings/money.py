@@ -1,0 +1,27 @@
+"""Settings of prices and their currency."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings
+
+from gateway.money.prices import CURRENCY
+from gateway.settings.types import or_none
+
+
+def _currency(value: str) -> str:
+    if not (len(value) == 3 and value.isascii() and value.isupper()):
+        raise ValueError("must be a code of ISO 4217 such as USD or EUR")
+    return value
+
+
+class MoneySettings(BaseSettings):
+    currency: Annotated[str, AfterValidator(_currency)] = Field(
+        CURRENCY, description="Currency of all prices, budgets and charges, the same in all processes."
+    )
+    prices_file: Annotated[Path | None, BeforeValidator(or_none)] = Field(
+        None, description="Price file (TOML). Empty: prices are in the store, changed by operators."
+    )
