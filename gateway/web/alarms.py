@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
 from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
+from gateway.store.spend import MoneyGauges, SoonSpent
 
 QUEUE_SECONDS: Final = 1800
 UNKNOWN_SECONDS: Final = 2400
@@ -26,9 +28,13 @@ DISK_HEADROOM: Final = 1.5
 SKEW_SECONDS: Final = 2
 STATUS_SECONDS: Final = 900
 FAILOVER_SECONDS: Final = 3600
+SUSPENSE_SECONDS: Final = 86_400
+#: By which part costs may be above their estimates.
+DRIFT_RATIO: Final = 0.05
 #: How many failing subscribers get an alarm of their own.
 MOST_SUBSCRIBERS: Final = 5
 _MAX_WORDS: Final = 3
+_MAX_BUDGETS: Final = 5
 
 
 class Severity(StrEnum):
@@ -73,6 +79,9 @@ ALERTS: Final = {
     "DeliveriesOverdue": Alert(Severity.TICKET, Fault.US, "/ops/queue?role=deliver"),
     "DeadLetters": Alert(Severity.TICKET, Fault.SUBSCRIBER, "/ops/deliveries"),
     "ResultsUncopied": Alert(Severity.PAGE, Fault.US, "/ops/queue?role=mirror"),
+    "MoneyInSuspense": Alert(Severity.TICKET, Fault.UPSTREAM, "/ops/spend#suspense"),
+    "BudgetSoonSpent": Alert(Severity.TICKET, Fault.LOAD, "/ops/spend#budgets"),
+    "LedgerDrift": Alert(Severity.TICKET, Fault.US, "/ops/spend#drift"),
     "RedisNearlyFull": Alert(Severity.TICKET, Fault.US),
     "MediaStoreAway": Alert(Severity.PAGE, Fault.US),
     "DiskNearlyFull": Alert(Severity.TICKET, Fault.US),
@@ -91,7 +100,7 @@ class Figures:
     that nobody knows, and seconds since each was last seen. `disk_headroom`: free bytes of the disk of files,
     divided by those that must stay free; None if unknown. `media_up`: whether files can be stored; None if
     unknown. `dying`: files of results that are not copied and whose address is soon taken to be dead.
-    `unsafe_failover_seconds`, `on_hold`: as of `Gauges`."""
+    `unsafe_failover_seconds`, `on_hold`, `money`: as of `Gauges`."""
 
     durable: bool | None
     paused: bool
@@ -119,6 +128,7 @@ class Figures:
     dying: int = 0
     unsafe_failover_seconds: float | None = None
     on_hold: bool = False
+    money: MoneyGauges = field(default_factory=MoneyGauges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +146,7 @@ class Alarm:
 
 def alarms_of(now: Figures) -> list[Alarm]:
     """Most severe first."""
-    found = [*_processes(now), *_upstream(now), *_queues(now), *_subscribers(now)]
+    found = [*_processes(now), *_upstream(now), *_queues(now), *_subscribers(now), *_money(now.money)]
     return sorted(found, key=lambda alarm: alarm.severity is not Severity.PAGE)
 
 
@@ -256,6 +266,37 @@ def _subscribers(now: Figures) -> Iterator[Alarm]:
     if len(failing) > MOST_SUBSCRIBERS:
         more = now.failing_total - MOST_SUBSCRIBERS
         yield _alarm("SubscriberFails", f"up to {more} more subscribers fail", subject="more")
+
+
+def _money(now: MoneyGauges) -> Iterator[Alarm]:
+    if now.suspense_seconds > SUSPENSE_SECONDS:
+        jobs = "1 job" if now.suspended == 1 else f"{now.suspended} jobs"
+        waited = f"the longest for {_time(now.suspense_seconds)}: was it paid?"
+        yield _alarm("MoneyInSuspense", f"money of {jobs} is in suspense, {waited}")
+    if now.check is not None and now.check.different:
+        yield _alarm("LedgerDrift", f"{now.check.different} balances are not what the ledger says")
+    if now.spend is None:
+        return
+    if now.spend.drift > DRIFT_RATIO:
+        yield _alarm(
+            "LedgerDrift", f"jobs cost {now.spend.drift:.0%} more than estimated", subject="estimates"
+        )
+    for one in now.spend.soon[:_MAX_BUDGETS]:
+        yield _alarm("BudgetSoonSpent", _soon(one), subject=f"{one.tenant}-{one.period}-{one.key or 'all'}")
+    if now.spend.soon_total > _MAX_BUDGETS:
+        more = now.spend.soon_total - _MAX_BUDGETS
+        yield _alarm("BudgetSoonSpent", f"{more} more budgets will be spent early", subject="more")
+
+
+def _soon(one: SoonSpent) -> str:
+    whose = f"key {one.key} of tenant {one.tenant}" if one.key else f"tenant {one.tenant}"
+    used = f"{whose} has used {100 * one.used / max(1, one.limit):.0f} % of its budget"
+    if one.at is None:
+        return used
+    of = f"of the {one.period}"
+    if one.used >= one.limit:
+        return f"{used} {of}"
+    return f"{used} {of}; it will be spent by {datetime.fromtimestamp(one.at / 1000, UTC):%b %d, %H:%M} UTC"
 
 
 def _time(seconds: float) -> str:

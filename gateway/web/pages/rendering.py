@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from gateway.jobs import rfc3339
-from gateway.money.amounts import MICRO
+from gateway.money.amounts import MICRO, to_text
 from gateway.web.http.params import Param
 from gateway.web.pages.sessions import Viewer
 from gateway.web.state import State, state_of
@@ -194,6 +194,7 @@ _ENVIRONMENT.filters |= {
     "span": span,
     "size": size,
     "money": money,
+    "decimal": to_text,
     "moment": moment,
     "when": when,
 }

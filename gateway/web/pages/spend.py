@@ -15,16 +15,16 @@ from gateway.money.amounts import MICRO
 from gateway.store.balances import Balance, BudgetState, Group, Line, days
 from gateway.web.api import usage
 from gateway.web.http.params import Params, Reader
-from gateway.web.ops.usage import TENANT, suspended, tenants
+from gateway.web.ops.usage import TENANT, tenants
 from gateway.web.pages.rendering import SAID, render
 from gateway.web.pages.sessions import viewer_of
 from gateway.web.state import State, state_of
 
 #: Days that are shown by default.
 DAYS: Final = 30
-MOST_TENANTS: Final = 100
-MOST_BUDGETS: Final = 50
-MOST_SUSPENDED: Final = 50
+MOST_TENANTS: Final = 50
+MOST_BUDGETS: Final = 20
+MOST_SUSPENDED: Final = 20
 _SECONDS: Final = 86_400
 _QUERY: Final = Reader((usage.FROM, usage.TO, TENANT, SAID), blank_is_absent=True)
 
@@ -58,7 +58,7 @@ async def show(request: Request) -> Response:
         plots=orjson.dumps(plots(by_day, since, until)).decode(),
         budgets=fullest(budgets)[:MOST_BUDGETS],
         budgets_total=len(budgets),
-        held=[suspended(one) for one in held],
+        held=held,
         held_more=more,
         money=spend,
         export=_export(since, until, tenant),
@@ -71,9 +71,12 @@ def fullest(budgets: Sequence[BudgetState]) -> list[BudgetState]:
 
 
 def plots(by_day: Mapping[str, Balance], since: date, until: date) -> dict[str, list[Any]]:
-    """Columns of the chart: every day, also those without jobs. `at`: s; amounts in whole units."""
+    """Columns of the chart: every day, also those without jobs; none if nothing was charged. `at`: s; amounts
+    in whole units."""
     names = list(days(since, until))
     found = [by_day.get(name, Balance()) for name in names]
+    if not any(one.charged for one in found):
+        names = found = []
     first = int(datetime(since.year, since.month, since.day, tzinfo=UTC).timestamp())
     return {
         "at": [first + number * _SECONDS for number in range(len(names))],
