@@ -13,6 +13,9 @@
     + Fenced                  another worker holds the record now; the caller must stop
   x LimitReached              a quota of the tenant is used up; try again later
     + RateLimited             the tenant posts too fast
+  x PaymentRefused            a hard budget does not allow the job
+    + BudgetExceeded          it would cost more than is left
+    + PriceUnknown            nobody knows what it would cost
   x Unavailable
     + StoreUnavailable        Redis did not answer; the command may have been executed or not
     + StoreFull               Redis' memory is almost full: new jobs are refused, everything else continues
@@ -179,6 +182,45 @@ class RateLimited(LimitReached):
         kind: str = getattr(allowance, "kind", "requests")
         super().__init__(message, retry_after_seconds, limit=kind.replace(" ", "_"))
         self.allowance = allowance
+
+
+class PaymentRefused(GatewayError):
+    """A hard budget does not allow the job, which was not queued. `budget`: such as "tenant day". `code`: for
+    programs."""
+
+    code = "payment_refused"
+
+    def __init__(self, message: str, budget: str) -> None:
+        super().__init__(message)
+        self.budget = budget
+
+
+class BudgetExceeded(PaymentRefused):
+    """It would cost more than is left. The amounts are decimal strings; `reserved` includes what is in
+    suspense."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, budget: str, *, limit: str, spent: str, reserved: str, estimate: str) -> None:
+        super().__init__(
+            f"the {budget} budget is {limit}: {spent} is spent and {reserved} is reserved, so there is no "
+            f"room for a job of {estimate}; wait for the next period, or ask an operator for a larger budget",
+            budget,
+        )
+        self.limit, self.spent, self.reserved, self.estimate = limit, spent, reserved, estimate
+
+
+class PriceUnknown(PaymentRefused):
+    """Nobody knows what it would cost."""
+
+    code = "price_unknown"
+
+    def __init__(self, budget: str) -> None:
+        super().__init__(
+            f"no price is known for these parameters, so the {budget} budget cannot allow the job; use other "
+            "parameters, or ask an operator to add the price",
+            budget,
+        )
 
 
 class Unavailable(GatewayError):

@@ -21,6 +21,7 @@ from gateway.errors import (
     MediaStoreUnavailable,
     NotFound,
     Notice,
+    PaymentRefused,
     Problem,
 )
 from gateway.generation import GenerationRequest, Limits, inspection
@@ -149,8 +150,8 @@ class Intake:
         """Stores the job, or finds the earlier one of this key. Also returns its queue position. `options`:
         the same as in `check`, if they were given there; `trace` may differ. `key`: the id of the client key.
 
-        Raises IdempotencyMismatch, LimitReached, RateLimited, Unavailable. After StoreUnavailable the job may
-        or may not be accepted; a repeated request with the same key finds out.
+        Raises IdempotencyMismatch, LimitReached, PaymentRefused, Unavailable. After StoreUnavailable the job
+        may or may not be accepted; a repeated request with the same key finds out.
         """
         job = self._new_job(checked, tenant, idempotency_key, options, key)
         fingerprint = checked.fingerprint or _fingerprint(checked.request, options) if idempotency_key else ""
@@ -164,7 +165,11 @@ class Intake:
             job = replace(job, params=await self._keep_media(job.id, checked))
         try:
             accepted = await self._store(job, checked, fingerprint)
-        except (InvalidRequest, LimitReached):  # certainly not stored, unlike after StoreUnavailable
+        except (
+            InvalidRequest,
+            LimitReached,
+            PaymentRefused,
+        ):  # certainly not stored, unlike after StoreUnavailable
             await self._drop_media(job.id, checked)
             raise
         if not accepted.replayed:

@@ -97,7 +97,8 @@ class Job:
     `uploads`: the uploads that it holds, until it is final.
     `key`: the id of the client key that posted it. `estimate`: of one submission, in micro-units, None if no
     price is known; `upper_bound`: it may cost less; `priced`: since when that price is valid. `reserved`: for
-    submissions that may still be charged; `charged`: so far, None before; `charge_basis`: how that is known.
+    submissions that may still be charged; `suspense`: the same after its end; `charged`: so far, None before;
+    `charge_basis`: how that is known.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -156,6 +157,7 @@ class Job:
     upper_bound: bool = False
     priced: str | None = None
     reserved: int = 0
+    suspense: int = 0
     charged: int | None = None
     charge_basis: str | None = None
     archived: str | None = None
@@ -239,6 +241,7 @@ _INTEGERS = (
     "mirrored_at",
     "estimate",
     "reserved",
+    "suspense",
     "charged",
 )
 _TEXTS = (

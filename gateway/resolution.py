@@ -23,10 +23,11 @@ from gateway.store.effects import (
     HoldSlot,
     PollAfter,
     RecordHistory,
-    SpendBudget,
     Tally,
     UnsetFields,
+    UseResubmission,
 )
+from gateway.store.money_effects import ReserveAgain
 from gateway.store.transitions import Guard, Transition
 from gateway.upstream.base import UpstreamError
 
@@ -68,10 +69,11 @@ def resubmission(
         Finish([confirm_ticket(job)]),
         RecordHistory(by=by),
         Tally(["resubmissions|operator" if by else "resubmissions|policy"]),
+        ReserveAgain(within_budget=by is None, why="resubmitted"),
     ]
     if day_budget is not None:
         day = datetime.fromtimestamp(environment.clock(), UTC).date().isoformat()
-        effects.append(SpendBudget(day, day_budget))
+        effects.append(UseResubmission(day, day_budget))
     return Transition(JobEvent.RESUBMIT_CHOSEN, Guard.same_submission(job).without("evidence"), effects)
 
 

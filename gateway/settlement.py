@@ -2,14 +2,16 @@
 
 The transition to the final state, the event with its frozen bytes and the deliveries are one durable step.
 Settling a finished job again changes nothing. A job that we gave up may still get a result: that is a
-separate event, and the state stays.
+separate event, and the state stays. Each task that the upstream is known to have charged is charged in the
+same step; what is not known to be unpaid stays in suspense.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -26,6 +28,7 @@ from gateway.jobs import Job, rfc3339
 from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.media.inline import InlineFiles
 from gateway.money.prices import CURRENCY
+from gateway.money.told import CostReader
 from gateway.store.asset_effects import CopyAssets
 from gateway.store.base import JobStore, Outcome, TransitionResult
 from gateway.store.effect_base import Effect
@@ -41,6 +44,7 @@ from gateway.store.effects import (
     Tally,
     UnsetFields,
 )
+from gateway.store.money_effects import Charge
 from gateway.store.transitions import Guard, Transition
 from gateway.upstream.base import Snapshot, TaskStatus, UpstreamError
 
@@ -67,7 +71,8 @@ class Settlement:
     """`late_watch_ms`: how long we watch for a late result after giving a job up; 0: not at all. `link`: the
     addresses of results, for callback URLs of jobs that came through a door. `client_url`: the base URL of
     the gateway for clients, for the addresses in events; `currency`: of the costs in them. `mirroring`: None
-    if results are not copied."""
+    if results are not copied. `costs`: reads what the upstream says that a task cost. `charged` of its
+    methods: the tasks that the upstream certainly charged, by id."""
 
     jobs: JobStore
     blobs: InlineFiles
@@ -77,9 +82,15 @@ class Settlement:
     client_url: str = ""
     currency: str = CURRENCY
     mirroring: Mirroring | None = None
+    costs: CostReader = CostReader()  # noqa: RUF009  # frozen
 
     async def succeed(
-        self, job: Job, snapshot: Snapshot, done: Sequence[Ticket], tally: Sequence[str] = ()
+        self,
+        job: Job,
+        snapshot: Snapshot,
+        done: Sequence[Ticket],
+        tally: Sequence[str] = (),
+        charged: Mapping[str, Snapshot] = MappingProxyType({}),
     ) -> TransitionResult:
         """The upstream completed the video. `done`: the tickets that are finished with it."""
         assert snapshot.status is TaskStatus.COMPLETED
@@ -96,9 +107,8 @@ class Settlement:
             effects.append(ChooseTask(snapshot.task_id))
         if (took_ms := self._took_ms(job)) is not None:
             effects.append(LearnDuration(took_ms))
-        return await self._settle(
-            job, Transition(JobEvent.UPSTREAM_SUCCEEDED, effects=effects), fields, tally
-        )
+        succeeded = Transition(JobEvent.UPSTREAM_SUCCEEDED, effects=effects)
+        return await self._settle(job, succeeded, fields, tally, charged)
 
     async def fail(
         self,
@@ -111,6 +121,7 @@ class Settlement:
         by: str | None = None,
         slot_ms: int | None = None,
         also: Sequence[Effect] = (),
+        charged: Mapping[str, Snapshot] = MappingProxyType({}),
     ) -> TransitionResult:
         """The upstream refused or failed, or a deadline passed: `event` says which. `by`: an operator's key.
         `slot_ms`: how long the submit slot stays taken, if it is not among `done`. `also`: more effects."""
@@ -123,7 +134,7 @@ class Settlement:
         if slot_ms is not None:
             effects.append(EndHoldAfter(slot_ms))
         if event is not JobEvent.UPSTREAM_REJECTED:
-            return await self._settle(job, Transition(event, effects=effects), fields, tally)
+            return await self._settle(job, Transition(event, effects=effects), fields, tally, charged)
         # The answer proves that there is no task, although the last byte was sent. A callback may disprove
         # it.
         unproven = Guard.same_claim(job).without("evidence")
@@ -136,14 +147,29 @@ class Settlement:
         return await self._settle(job, canceled, {})
 
     async def canceled_upstream(
-        self, job: Job, snapshot: Snapshot, done: Sequence[Ticket]
+        self,
+        job: Job,
+        snapshot: Snapshot,
+        done: Sequence[Ticket],
+        charged: Mapping[str, Snapshot] = MappingProxyType({}),
     ) -> TransitionResult:
         """The upstream stopped the task at the owner's request."""
         fields: dict[str, object] = {"usage": snapshot.usage, "metadata": snapshot.metadata}
         canceled = Transition(JobEvent.UPSTREAM_CANCELED, effects=[Finish(done)])
-        return await self._settle(job, canceled, fields)
+        return await self._settle(job, canceled, fields, charged=charged)
 
-    async def late(self, job: Job, snapshot: Snapshot) -> TransitionResult:
+    async def charge(
+        self, job: Job, charged: Mapping[str, Snapshot], refunded: Collection[str] = ()
+    ) -> TransitionResult:
+        """The job is final, and only now it is known what these tasks cost. `refunded`: they cost nothing."""
+        costs, tally = self._costs_of(charged)
+        costs = {**costs, **dict.fromkeys(refunded, 0)}
+        known = Transition(JobEvent.UPSTREAM_ACCEPTED, effects=[Charge(costs), Tally(tally)])
+        return await self.jobs.apply(job, known)
+
+    async def late(
+        self, job: Job, snapshot: Snapshot, charged: Mapping[str, Snapshot] = MappingProxyType({})
+    ) -> TransitionResult:
         """The task of a job that we gave up was completed. Stores the late result and creates its event,
         once. The state stays. A door has no word for it, so the callback URL of a job that came through one
         hears nothing more."""
@@ -162,8 +188,15 @@ class Settlement:
         callback_url = None if job.door in DOORS else job.callback_url
         effects: list[Effect] = [AddLateResult(fields, event, callback_url)]
         effects += [CopyAssets(copies)] if copies else []
-        late = Transition(JobEvent.LATE_SUCCESS, effects=[*effects, Tally(["late_results|told"])])
-        return await self.jobs.apply(job, late)
+        costs, tally = self._costs_of(charged)
+        effects += [Charge(costs), Tally(["late_results|told", *tally])]
+        return await self.jobs.apply(job, Transition(JobEvent.LATE_SUCCESS, effects=effects))
+
+    def _costs_of(self, charged: Mapping[str, Snapshot]) -> tuple[dict[str, int | None], list[str]]:
+        """What each task cost, None for the estimate; and what is unusual, to be counted."""
+        told = {task: self.costs.read(one.usage, one.metadata) for task, one in charged.items()}
+        unusual = ["currency_mismatch|tasks"] * sum(one.mismatch for one in told.values())
+        return {task: one.amount for task, one in told.items()}, unusual
 
     def _copies(self, snapshot: Snapshot) -> dict[Variant, Asset]:
         """The files of the result, all to be copied; none if results are not copied."""
@@ -179,14 +212,21 @@ class Settlement:
         return copies
 
     async def _settle(
-        self, job: Job, ending: Transition, fields: dict[str, Any], tally: Sequence[str] = ()
+        self,
+        job: Job,
+        ending: Transition,
+        fields: dict[str, Any],
+        tally: Sequence[str] = (),
+        charged: Mapping[str, Snapshot] = MappingProxyType({}),
     ) -> TransitionResult:
         """Applies `ending` with what every final transition needs: fields, time, event, and a guard that
         nothing changed in the meantime. `tally`: counted only if this finishes the job."""
         assert isinstance(ending.event, JobEvent)
         target = job_transitions(ending.event).get(job.state, job.state)
         finished_at = max(self.environment.now_ms(), job.created_at)
+        costs, unusual = self._costs_of(charged)
         effects: list[Effect] = [SetFields({**fields, "finished_at": finished_at})]
+        effects += [Charge(costs)] if costs else []
         if target is not job.state:
             copying = ending.find(CopyAssets)
             copies = dict(copying.assets) if copying else {}
@@ -194,7 +234,7 @@ class Settlement:
             payload = await self.jobs.payload(job)
             event = events.make(after, payload, self.client_url, self.currency)
             effects.append(OweEvent(event, job.callback_url, self._told(after, event, payload)))
-            effects.append(Tally([f"jobs_finished|{target}", *tally]))
+            effects.append(Tally([f"jobs_finished|{target}", *tally, *unusual]))
         # The event's bytes were made from this state: if it has changed, they are wrong.
         guard = ending.guard & Guard.same_state(job)
         unset = ending.find(UnsetFields)

@@ -20,12 +20,10 @@ from gateway.lifecycle import JobEvent, JobState
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import JobStore, Outcome, TransitionResult
-from gateway.store.effects import Finish, HoldSlot, SetFields, Tally
+from gateway.store.effects import Finish, HoldSlot
 from gateway.store.transitions import Guard, Transition
 from gateway.telemetry.tracing import NO_TRACER, Tracer
 from gateway.upstream.base import (
-    CancelDone,
-    CancelRefused,
     Found,
     Inconclusive,
     Missing,
@@ -37,7 +35,20 @@ from gateway.upstream.base import (
 )
 from workers.evidence import EvidenceSeeker
 from workers.leases import renewed
-from workers.task_status import is_done, is_of, is_working, result_of, risen
+from workers.task_cancels import UNKNOWN_ACCOUNT, TaskCanceler
+from workers.task_status import (
+    NONE,
+    Tasks,
+    believed_task,
+    ended,
+    found,
+    is_done,
+    is_of,
+    is_working,
+    result_of,
+    risen,
+    usage_of,
+)
 from workers.unknown_status import UnknownStatusAlarm
 
 _NOT_VISIBLE_SECONDS: Final = 60.0  # a new task may not be visible yet
@@ -49,7 +60,6 @@ _JITTER: Final = 0.2
 _LATE_OFTEN_MS: Final = 3_600_000  # for so long, a job that we gave up is polled as often as before
 _LATE_WAIT_FACTOR: Final = 10  # and then with waits that are this many times longer
 
-_UNKNOWN_ACCOUNT: Final = Inconclusive("the task's account is not among this worker's settings")
 _FOREIGN: Final = Inconclusive("the task carries the mark of another job")
 _LOST = UpstreamError("upstream_task_lost", "the upstream does not know the task any more")
 _EMPTY = UpstreamError("upstream_no_output", "the upstream says the task is completed, but shows no video")
@@ -95,12 +105,9 @@ class Confirmer:
         else:  # unknown; or accepted, but its task turned out to belong to another job
             await self._seeker().seek(job, ticket)
 
-    def _upstream_of(self, job: Job, task_id: str) -> Upstream | None:
-        """None when the task's account is not among this worker's settings, so that it cannot be polled."""
-        account = job.account_of(task_id)
-        if account not in self.upstreams:
-            structlog.get_logger().error("account_unknown", job=job.id, account=account)
-        return self.upstreams.get(account)
+    @property
+    def _canceler(self) -> TaskCanceler:
+        return TaskCanceler(self.jobs, self.settlement, self.upstreams)
 
     def _seeker(self) -> EvidenceSeeker:
         return EvidenceSeeker(self.jobs, self.settlement, self.upstreams, self.environment, self.settings)
@@ -115,19 +122,19 @@ class Confirmer:
         """Poll all tasks of the job, the newest first. One with a result decides, else the newest."""
         if job.cancel_wished_at is not None and job.cancel_refused is None:
             for task in job.tasks:
-                await self._ask_to_cancel(job, task)
+                await self._canceler.ask(job, task)
         polls = [await self._query(job, task) for task in job.tasks]
         job = await UnknownStatusAlarm(self.jobs).observe(job, polls)
         if all(poll is _FOREIGN for poll in polls) and await self._seeker().find(job, ticket):
             return
         if snapshot := result_of(polls, given_up=self._is_late(job)):
-            await self._succeed(job, snapshot, ticket)
+            await self._succeed(job, snapshot, ticket, found(job, polls))
         else:
             await self._judge(job, polls[0], ticket, polls)
 
     async def _query(self, job: Job, task_id: str) -> QueryOutcome:
-        upstream = self._upstream_of(job, task_id)
-        outcome = await upstream.query(task_id) if upstream else _UNKNOWN_ACCOUNT
+        upstream = self._canceler.upstream_of(job, task_id)
+        outcome = await upstream.query(task_id) if upstream else UNKNOWN_ACCOUNT
         if isinstance(outcome, Found) and not is_of(job, outcome.snapshot):
             structlog.get_logger().error("task_of_another_job", job=job.id, task=task_id)
             return _FOREIGN
@@ -146,7 +153,7 @@ class Confirmer:
                 elif (snapshot := reports.believed(self.settings, job)) is not None:
                     await self._believe(job, snapshot, ticket)
                 else:
-                    await self._give_up(job, ticket, _LOST)
+                    await self._give_up(job, ticket, _LOST, ended(job, polls))
             case Inconclusive():
                 structlog.get_logger().warning("query_unanswered", job=job.id, reason=outcome.reason)
                 await self._wait(job, ticket, {}, outcome.retry_after_seconds or 0, soon=True)
@@ -157,43 +164,34 @@ class Confirmer:
         if any(is_working(poll) for poll in polls):  # another task of the same job may still succeed
             await self._wait(job, ticket, {"progress": risen(job.progress, snapshot.progress)})
         elif snapshot.status is TaskStatus.COMPLETED and job.misses + 1 >= _EMPTY_ANSWERS:
-            await self._give_up(job, ticket, _EMPTY, snapshot.usage)
+            await self._give_up(job, ticket, _EMPTY, ended(job, polls))
         elif snapshot.status is TaskStatus.COMPLETED:
             await self._wait(job, ticket, {"misses": job.misses + 1})
         elif snapshot.status is TaskStatus.CANCELED and job.cancel_wished_at is not None:
             done = [submit_ticket(job), ticket]
-            await self._settled(job, await self.settlement.canceled_upstream(job, snapshot, done), ticket)
+            charged = ended(job, polls)
+            result = await self.settlement.canceled_upstream(job, snapshot, done, charged)
+            await self._settled(job, result, ticket)
         else:
             canceled = snapshot.status is TaskStatus.CANCELED
             error = _CANCELED if canceled else snapshot.error or _NO_REASON
-            await self._fail(job, error, ticket, snapshot.usage)
+            await self._fail(job, error, ticket, ended(job, polls))
 
-    async def _succeed(self, job: Job, snapshot: Snapshot, ticket: Ticket) -> None:
+    async def _succeed(self, job: Job, snapshot: Snapshot, ticket: Ticket, tasks: Tasks) -> None:
+        """`tasks`: all of the job that the upstream showed."""
         tally = self._lost_callback_tally(job)
         if len(job.tasks) > 1:
             tally.append("duplicate_spend|jobs")
         done = [submit_ticket(job), ticket]
-        result = await self.settlement.succeed(job, snapshot, done, tally)
+        charged = self._canceler.certain(job, tasks)
+        result = await self.settlement.succeed(job, snapshot, done, tally, charged)
         await self._settled(job, result, ticket)
         if result.outcome is Outcome.MOVED:
-            for other in set(job.tasks) - {snapshot.task_id}:  # no longer needed, though already paid for
-                upstream = self._upstream_of(job, other)
-                if upstream and upstream.capabilities.cancel:
-                    await upstream.cancel(other)
+            await self._canceler.stop_others(job, snapshot.task_id, tasks)
 
     def _lost_callback_tally(self, job: Job) -> list[str]:
         """Counts a lost callback: callbacks are on, and yet a poll was the first to see the final state."""
         return ["callback_lost|jobs"] if self.settings.public_url and job.called_back_at is None else []
-
-    async def _ask_to_cancel(self, job: Job, task_id: str) -> None:
-        upstream = self._upstream_of(job, task_id)
-        outcome = await upstream.cancel(task_id) if upstream else _UNKNOWN_ACCOUNT
-        if isinstance(outcome, CancelRefused):
-            effects = [SetFields({"cancel_refused": outcome.reason}), Tally(["cancels|refused"])]
-            refused = Transition(JobEvent.CANCEL_WISHED, Guard.same_submission(job), effects)
-            await self.jobs.apply(job, refused)
-        elif not isinstance(outcome, CancelDone):
-            structlog.get_logger().warning("cancel_unanswered", job=job.id, task=task_id)
 
     async def _watch(self, job: Job, ticket: Ticket) -> None:
         """A job that we gave up: if a task has a result after all, subscribers get `job.late_result`."""
@@ -206,7 +204,7 @@ class Confirmer:
             return
         polls = [await self._query(job, task) for task in job.tasks]
         if snapshot := result_of(polls, given_up=True):
-            await self.settlement.late(job, snapshot)
+            await self.settlement.late(job, snapshot, found(job, polls))
             structlog.get_logger().warning("late_result", job=job.id, tenant=job.tenant)
             await self._end_watch(job, ticket)
         elif any(is_working(poll) for poll in polls):
@@ -214,13 +212,14 @@ class Confirmer:
             wait = min(self.settings.poll_max_seconds * factor * 1000, job.watch_until - now)
             await self.jobs.postpone(ticket, max(int(wait), 1), {})
         else:
+            await self.settlement.charge(job, ended(job, polls))
             await self._end_watch(job, ticket)
 
     async def _end_watch(self, job: Job, ticket: Ticket) -> None:
         """The upstream no longer works on the job: free the slot that was kept for it."""
         if job.tasks:
-            ended = Transition(JobEvent.DEADLINE_PASSED, effects=[Finish([submit_ticket(job)])])
-            await self.jobs.apply(job, ended)
+            over = Transition(JobEvent.DEADLINE_PASSED, effects=[Finish([submit_ticket(job)])])
+            await self.jobs.apply(job, over)
         await self.jobs.drop(ticket)
 
     async def _believe(self, job: Job, snapshot: Snapshot, ticket: Ticket) -> None:
@@ -229,9 +228,10 @@ class Confirmer:
             await self.jobs.apply(job, accepted)
             await self.jobs.postpone(ticket, 0, {})
         elif is_done(snapshot):
-            await self._succeed(job, snapshot, ticket)
+            await self._succeed(job, snapshot, ticket, believed_task(job, snapshot))
         else:
-            await self._fail(job, snapshot.error or _NO_REASON, ticket, snapshot.usage)
+            error, charged = snapshot.error or _NO_REASON, believed_task(job, snapshot)
+            await self._fail(job, error, ticket, charged)
 
     async def _wait(
         self,
@@ -258,18 +258,20 @@ class Confirmer:
         limit = self.settings.job_deadline(job.off_peak)
         return self._seconds_since(job.submitted_at or job.created_at) > limit
 
-    async def _give_up(self, job: Job, ticket: Ticket, error: UpstreamError, usage: object = None) -> None:
+    async def _give_up(self, job: Job, ticket: Ticket, error: UpstreamError, charged: Tasks = NONE) -> None:
         """We decide, not the upstream. So the ticket stays, to watch for a late result."""
         done = [submit_ticket(job)]
-        result = await self.settlement.fail(job, JobEvent.DEADLINE_PASSED, error, done, usage)
+        event, usage = JobEvent.DEADLINE_PASSED, usage_of(job, charged)
+        result = await self.settlement.fail(job, event, error, done, usage, charged=charged)
         await self._settled(job, result, ticket, error)
         if result.outcome is not Outcome.FENCED:
             await self.jobs.postpone(ticket, int(self.settings.poll_max_seconds * 1000), {})
 
-    async def _fail(self, job: Job, error: UpstreamError, ticket: Ticket, usage: object = None) -> None:
+    async def _fail(self, job: Job, error: UpstreamError, ticket: Ticket, charged: Tasks) -> None:
         done = [submit_ticket(job), ticket]
         tally = self._lost_callback_tally(job)
-        result = await self.settlement.fail(job, JobEvent.UPSTREAM_FAILED, error, done, usage, tally)
+        event, usage = JobEvent.UPSTREAM_FAILED, usage_of(job, charged)
+        result = await self.settlement.fail(job, event, error, done, usage, tally, charged=charged)
         await self._settled(job, result, ticket, error)
 
     async def _settled(

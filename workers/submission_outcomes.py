@@ -28,6 +28,7 @@ from gateway.store.effects import (
     Tally,
     UnsetFields,
 )
+from gateway.store.money_effects import Charge
 from gateway.store.transitions import Guard, Transition
 from gateway.upstream.base import (
     Accepted,
@@ -182,6 +183,8 @@ class OutcomeRecorder:
             JobEvent.UPSTREAM_ACCEPTED,
             effects=[
                 *(BindTask(outcome.task_id), HoldSlot(), poll),
+                # a finished job that is not watched: nobody will ask what its task cost
+                Charge({outcome.task_id: None}, job.epoch, unless_watched=True),
                 *(JudgeAccount("accepted", account=job.account), Tally(["submissions|accepted"])),
             ],
         )

@@ -1,19 +1,38 @@
-"""The ledger: every change of what a tenant has reserved, spent or in suspense, as entries that only grow."""
+"""The ledger: every change of what is reserved, charged or in suspense, as entries that never change.
+
+Balances are derived from it: `recompute` says what they must be.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, Final, NamedTuple
+
+from gateway.money.budgets import Period
+
+#: Stands for the whole tenant, beside the ids of its keys.
+WHOLE: Final = "*"
+#: In `why`: the job did not complete.
+WASTED: Final = "wasted"
+
+
+class Kind(StrEnum):
+    RESERVE = "reserve"  #: for a submission that may be charged
+    CHARGE = "charge"  #: `taken` of what was reserved is no longer needed
+    RETURN = "return"  #: reserved for a submission that certainly was not charged
+    SUSPENSE = "suspense"  #: the job is finished, and nobody knows whether this was charged
+    ADJUST = "adjust"  #: a charge that decides about `taken` of what was in suspense
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`amount`: in micro-units. `period`: the day on which its job was accepted. `taken`: what a charge
-    took of the reservation."""
+    """`amount`, `taken`: in micro-units. `at`: ms. `key`: of the client, "" if that is not known. `period`:
+    the day on which the job was accepted. `priced`: since when the price of its estimate is valid."""
 
-    kind: str
+    kind: Kind
     at: int
     job: str
     tenant: str
@@ -26,44 +45,65 @@ class Entry:
 
 
 def load(entry_id: str, fields: Mapping[str, Any]) -> Entry:
+    """From an entry of the stream of a day."""
     return Entry(
-        kind=fields["kind"],
+        kind=Kind(fields["kind"]),
         at=int(entry_id.partition("-")[0]),
         job=fields["job"],
         tenant=fields["tenant"],
         key=fields["key"],
         amount=int(fields["amount"]),
         period=fields["period"],
-        priced=fields.get("priced", ""),
-        why=fields.get("why", ""),
-        taken=int(fields.get("taken", 0)),
+        priced=fields["priced"],
+        why=fields["why"],
+        taken=int(fields["taken"]),
     )
 
 
-#: (tenant, key or "*", period, field)
-Sums = Counter[tuple[str, str, str, str]]
+class Balance(NamedTuple):
+    """One figure. `whose`: WHOLE or a key. `period`: its name, such as 2026-12. `name`: reserved, charged,
+    suspense or wasted."""
+
+    tenant: str
+    whose: str
+    period: str
+    name: str
+
+
+#: {balance: micro-units}
+Sums = Counter[Balance]
 
 
 def recompute(entries: Iterable[Entry]) -> Sums:
+    """What the balances of days must be."""
     found: Sums = Counter()
-    for one in entries:
-        for who in ("*", one.key):
-
-            def add(field: str, amount: int, one: Entry = one, who: str = who) -> None:
-                found[one.tenant, who, one.period, field] += amount
-
-            match one.kind:
-                case "reserve":
-                    add("reserved", one.amount)
-                case "return":
-                    add("reserved", -one.amount)
-                case "suspense":
-                    add("reserved", -one.amount)
-                    add("suspense", one.amount)
-                case "charge":
-                    add("charged", one.amount)
-                    add("reserved", -one.taken)
-                case _:
-                    add("charged", one.amount)
-                    add("suspense", -one.taken)
+    for entry in entries:
+        for name, amount in _changes(entry).items():
+            for whose in (WHOLE, entry.key):
+                if whose and amount:
+                    found[Balance(entry.tenant, whose, entry.period, name)] += amount
     return found
+
+
+def in_all_periods(days: Mapping[Balance, int]) -> Sums:
+    """The same for days, months and the total."""
+    found: Sums = Counter()
+    for balance, amount in days.items():
+        for period in (balance.period, balance.period[:7], Period.TOTAL.value):
+            found[balance._replace(period=period)] += amount
+    return found
+
+
+def _changes(entry: Entry) -> dict[str, int]:
+    wasted = entry.amount if entry.why.endswith(WASTED) else 0
+    match entry.kind:
+        case Kind.RESERVE:
+            return {"reserved": entry.amount}
+        case Kind.RETURN:
+            return {"reserved": -entry.amount}
+        case Kind.SUSPENSE:
+            return {"reserved": -entry.amount, "suspense": entry.amount}
+        case Kind.CHARGE:
+            return {"charged": entry.amount, "reserved": -entry.taken, "wasted": wasted}
+        case Kind.ADJUST:
+            return {"charged": entry.amount, "suspense": -entry.taken, "wasted": wasted}

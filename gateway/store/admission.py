@@ -12,8 +12,17 @@ from typing import Any, Final
 import orjson
 
 from gateway.dispatch import Role, RoleLimits
-from gateway.errors import GatewayError, IdempotencyMismatch, LimitReached, NotFound, RateLimited
+from gateway.errors import (
+    BudgetExceeded,
+    GatewayError,
+    IdempotencyMismatch,
+    LimitReached,
+    NotFound,
+    PriceUnknown,
+    RateLimited,
+)
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, Priority
+from gateway.money.amounts import to_text
 from gateway.store import arguments, keys
 from gateway.store.base import Admission, AdmissionLimits, Allowance, QueuePosition
 from gateway.store.effect_base import given, kind_of_video, texts
@@ -28,6 +37,8 @@ _DELIVERY_BYTES: Final = 2048
 _FULL_RETRY_SECONDS: Final = 30
 _HEAVY_RETRY_SECONDS: Final = 3600
 _MEDIA_RETRY_SECONDS: Final = 60
+#: What follows the budget in an answer "over_budget".
+_AMOUNTS: Final = ("limit", "spent", "reserved", "estimate")
 
 
 class Admissions:
@@ -225,6 +236,11 @@ def refusal_of(outcome: str, found: Sequence[Any], most: int | None) -> GatewayE
                 _HEAVY_RETRY_SECONDS,
                 limit="stored_bytes",
             )
+        case "over_budget":
+            amounts = dict(zip(_AMOUNTS, map(to_text, map(int, found[2:])), strict=True))
+            return BudgetExceeded(f"{found[0]} {found[1]}", **amounts)
+        case "price_unknown":
+            return PriceUnknown(f"{found[0]} {found[1]}")
         case "media":
             return LimitReached(
                 f"with this job, the inline media of this tenant's unfinished jobs would take {found[0]} of "

@@ -197,6 +197,7 @@ def callback_args(callback: Callback, roles: Roles, limits: CallbackLimits) -> d
         "armed": JobState.SUBMITTING,
         "unknown": JobState.UNKNOWN,
         "final": _FINAL_JOB,
+        "good": JobState.COMPLETED,
         "accepted": _happened(JobEvent.UPSTREAM_ACCEPTED),
         "seen": _happened(JobEvent.CALLBACK_SEEN),
         "rollback": _happened(JobEvent.ROLLBACK_SEEN),

@@ -10,11 +10,10 @@ from typing import Final, NamedTuple, Self
 from redis.asyncio import Redis
 
 from gateway.money.budgets import Budget, Period, budgets_in, period_names
+from gateway.money.ledger import WHOLE
 from gateway.store import keys
 from gateway.store.client import store_errors
 
-#: Stands for the tenant, beside the ids of its keys.
-WHOLE: Final = "*"
 #: The name of the period without an end.
 TOTAL: Final = "total"
 #: Balances that one report may read.

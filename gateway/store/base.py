@@ -27,7 +27,7 @@ class Outcome(StrEnum):
     FENCED = "fenced"  #: the guard did not hold, for example because of a newer submission
     STALE = "stale"  #: a newer dispatch holds the ticket
     LATE = "late"  #: we gave the job up and watch it: the late result or task was stored beside its state
-    OVER_BUDGET = "over_budget"  #: the tenant's resubmissions for today are used up
+    OVER_BUDGET = "over_budget"  #: the tenant's resubmissions for today, or a budget of money, are used up
     ON_HOLD = "on_hold"  #: the store failed over: nothing may be submitted now
     MISSING = "missing"
 
@@ -201,7 +201,7 @@ class JobStore(Protocol):
     ) -> Admission:
         """Stores a new job and puts it into its tenant's lane. `media`: bytes of its inline media;
         `check_only`: checks everything and stores nothing. Raises IdempotencyMismatch, LimitReached,
-        RateLimited; NotFound if it may not use one of its uploads."""
+        RateLimited, PaymentRefused; NotFound if it may not use one of its uploads."""
 
     async def read(self, job_id: str) -> Job | None:
         """The job, or None. Raises MediaStoreUnavailable if it is archived, and its object cannot be read."""

@@ -15,6 +15,7 @@ from gateway.jobs import confirm_ticket
 from gateway.store.asset_effects import CopyAssets
 from gateway.store.delivery_effects import JudgeLane, WriteLog
 from gateway.store.effect_base import Effect, Subject, given, kind_of_video, owed, slot_of, texts
+from gateway.store.money_effects import Charge, ReserveAgain
 from gateway.telemetry.context import REQUEST
 
 
@@ -32,11 +33,11 @@ class Claim(Effect):
 
 
 @dataclass(frozen=True, slots=True)
-class SpendBudget(Effect):
+class UseResubmission(Effect):
     """Uses one of the tenant's `most` resubmissions on `day` (UTC, such as 2026-11-22). If none is left,
     nothing of the transition is applied."""
 
-    name: ClassVar = "spend_budget"
+    name: ClassVar = "use_resubmission"
     day: str
     most: int
 
@@ -293,7 +294,7 @@ class AuditEntry(Effect):
 
 #: The order in which effects are applied.
 ORDER: Final[Sequence[type[Effect]]] = (
-    *(Claim, SpendBudget, SetFields, WriteLog, AddToFields, UnsetFields, RecordHistory),
-    *(BindTask, AddLateResult, GiveBackSlot, HoldSlot, EndHoldAfter, PollAfter, Finish),
+    *(Claim, UseResubmission, ReserveAgain, SetFields, WriteLog, AddToFields, UnsetFields, RecordHistory),
+    *(BindTask, AddLateResult, Charge, GiveBackSlot, HoldSlot, EndHoldAfter, PollAfter, Finish),
     *(CopyAssets, OweEvent, ChooseTask, LearnDuration, JudgeLane, JudgeAccount, Tally, AuditEntry),
 )

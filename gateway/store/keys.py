@@ -49,6 +49,7 @@ LEDGER_MOVED = f"{PREFIX}ledger:moved"
 LEDGER_SINCE = f"{PREFIX}ledger:since"
 LEDGER_CHECKED = f"{PREFIX}ledger:checked"
 SPEND = f"{PREFIX}spend"
+BUDGET_NOTICES = f"{PREFIX}budget_notices"
 
 
 def walk(name: str) -> str:

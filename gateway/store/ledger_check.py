@@ -104,7 +104,6 @@ class _Recomputed:
 
     def __init__(self, wanted: set[str]) -> None:
         self._wanted = wanted
-        self._sums: money.Sums = Counter()
         self._of_tenant: dict[str, Counter[tuple[str, str, str]]] = {}
         self.cursors: dict[str, str] = {}
         self.entries = 0
@@ -113,10 +112,10 @@ class _Recomputed:
         read = [money.load(name, fields) for name, fields in entries]
         found = money.recompute(one for one in read if one.period in self._wanted)
         self.entries += len(entries)
-        for (tenant, who, day, field), amount in found.items():
+        for (tenant, whose, day, name), amount in found.items():
             sums = self._of_tenant.setdefault(tenant, Counter())
             for period in (day, day[:7]):
-                sums[who, period, field] += amount
+                sums[whose, period, name] += amount
 
     def differences(self, tenant: str, balances: Mapping[str, Mapping[str, str]]) -> list[Difference]:
         sums = self._of_tenant.get(tenant, Counter())
@@ -130,7 +129,7 @@ class _Recomputed:
         for who, period, field in sorted(names):
             told, kept = sums[who, period, field], int(balances[period].get(f"{who}|{field}", 0))
             if told != kept:
-                key = None if who == "*" else who
+                key = None if who == money.WHOLE else who
                 found.append(Difference(tenant, key, period, field, told, kept))
         return found
 

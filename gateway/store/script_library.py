@@ -20,7 +20,19 @@ _FOLDER: Final = resources.files("gateway.store") / "scripts"
 PARTS: Final = (
     *("call", "record", "counters", "log", "role_facts", "ranks", "account_slots", "lane_tenants", "wakes"),
     *("lanes", "lane_pauses", "account_health", "queue_position", "turns", "dispatching", "circuit_breaker"),
-    *("quotas", "primary", "records", "tasks", "assets", "uploads", "transitions", "effects", "finished"),
+    *(
+        "quotas",
+        "money",
+        "budgets",
+        "primary",
+        "records",
+        "tasks",
+        "assets",
+        "uploads",
+        "transitions",
+        "effects",
+        "finished",
+    ),
 )
 STEM: Final = "vidu_gateway_"
 #: What every part and verb may use besides the parts: the prefix of our keys.

@@ -30,6 +30,7 @@ MAX_REFERENCE_CHARACTERS = 512
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 _LEAST_MILLISECONDS = 100_000_000_000  # 1973 as milliseconds, the year 5138 as seconds
 _MOST_MILLISECONDS = 2**53
+_CURRENCY_LENGTH = 8
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -200,7 +201,7 @@ def read_progress(value: object) -> float | None:
 
 def read_usage(value: object) -> dict[str, object] | None:
     """The usage fields that we know. `cost`: USD as a decimal string, never converted through a float by us;
-    `discount`: the number as it came."""
+    `discount`: the number as it came; `currency`: of the cost, if it is said."""
     if not isinstance(value, dict):
         return None
     usage: dict[str, object] = {}
@@ -210,6 +211,9 @@ def read_usage(value: object) -> dict[str, object] | None:
     discount = value.get("discount")
     if isinstance(discount, int | float) and not isinstance(discount, bool):
         usage["discount"] = discount
+    currency = value.get("currency")
+    if isinstance(currency, str) and 0 < len(currency) <= _CURRENCY_LENGTH:
+        usage["currency"] = currency
     return usage or None
 
 

@@ -14,7 +14,7 @@ from gateway.resolution import UNKNOWN, UNNAMED, resubmission, unknown_error
 from gateway.resources import Resources
 from gateway.store import keys
 from gateway.store.base import AdmissionLimits, Outcome
-from gateway.store.effects import HoldSlot, PollAfter, RecordHistory, SpendBudget, Tally
+from gateway.store.effects import HoldSlot, PollAfter, RecordHistory, Tally, UseResubmission
 from gateway.store.transitions import Transition
 from tests.gateway.store.conftest import dispatched, held, new_job
 
@@ -64,12 +64,12 @@ def test_both_words_have_one_code() -> None:
 @pytest.mark.parametrize(("seconds", "day"), [(NEW_YEAR, "2026-12-31"), (NEW_YEAR + 1, "2027-01-01")])
 def test_the_budget_s_day_is_utc_s(seconds: float, day: str) -> None:
     again = resubmission(new_job(), at(seconds), day_budget=3)
-    assert again.find(SpendBudget) == SpendBudget(day, 3)
+    assert again.find(UseResubmission) == UseResubmission(day, 3)
 
 
 def test_an_operator_has_no_budget_and_is_named() -> None:
     again = resubmission(new_job(), at(NEW_YEAR), day_budget=None, by="key1")
-    assert again.find(SpendBudget) is None
+    assert again.find(UseResubmission) is None
     assert again.find(RecordHistory) == RecordHistory(by="key1")
     assert again.find(Tally) == Tally(["resubmissions|operator"])
 

@@ -34,6 +34,7 @@ async def test_a_completed_task_completes_the_job_with_all_that_the_upstream_sai
         "submissions|accepted": "1",
         "jobs_finished|completed": "1",
         "callback_lost|jobs": "1",
+        "charges|upstream": "1",
     }
 
 

@@ -9,12 +9,14 @@
 -- One durable step takes the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
 -- free. Called again with the same job id, or the same key and fingerprint, it changes nothing. The tenant's own
 -- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`. `bytes`, `event_bytes`
--- and `media` are what quotas.lua counts for it. `uploads`: those that it holds until it is finished. `check_only`:
--- everything is checked and nothing is written.
+-- and `media` are what quotas.lua counts for it; money.lua reserves its `estimate`. `uploads`: held until
+-- it is finished. `check_only`: everything is checked and nothing is written.
 --
 -- Returns {"accepted", id, allowance, queue position} | {"replayed" | "mismatch", earlier id} | {"would_fit"}: with
 -- `check_only` | {"full", jobs that wait, how many are allowed} | {"heavy" | "media", bytes that the tenant would take
--- with it} | {"upload", id of one that it may not use} | {"limited", allowance}; allowance: as of `quotas.meter_rate`;
+-- with it} | {"upload", id of one that it may not use} | {"over_budget", "tenant" or "key", period, limit, spent,
+-- reserved, estimate} | {"price_unknown", "tenant" or "key", period}: the hard budget that does not allow it |
+-- {"limited", allowance}; allowance: as of `quotas.meter_rate`;
 -- queue position: as of `queue_position.of`
 local job = KEYS[1]
 local args, payload = cjson.decode(ARGV[1]), ARGV[2]
@@ -32,12 +34,14 @@ if redis.call('EXISTS', job) == 1 then return { 'replayed', args.name } end
 local now = call.now_ms()
 local unusable = args.uploads and uploads.first_unusable(args.uploads, args.tenant, now)
 if unusable then return { 'upload', unusable } end
-local own = redis.call('HMGET', P .. 'tenant:' .. args.tenant .. ':settings', 'queue_max', 'rate', 'burst')
+local fields = args.fields
+local budget_fields = budgets.fields(fields.key)
+local own = redis.call('HMGET', P .. 'tenant:' .. args.tenant .. ':settings', 'queue_max', 'rate', 'burst',
+  unpack(budget_fields))
 local own_queue_max, own_rate, own_burst = own[1], own[2], own[3]
 local waiting = redis.call('ZCARD', P .. 'submit:lane:' .. args.tenant)
 local most = tonumber(own_queue_max or args.queue_max)
 if waiting >= most then return { 'full', waiting, most } end
-local fields = args.fields
 local added, media = { bytes = fields.bytes, jobs = 1, event_bytes = fields.event_bytes }, tonumber(fields.media or 0)
 if args.bytes_max then
   local expected = quotas.expected_bytes(args.tenant, added)
@@ -48,6 +52,11 @@ if media > 0 and args.media_max then
   if with_it > args.media_max then return { 'media', with_it } end
 end
 
+local today, estimate = money.day_of(now), tonumber(fields.estimate)
+local limits = budgets.load({ unpack(own, 4, 3 + #budget_fields) }, fields.key, today)
+local exceeded = budgets.first_exceeded(args.tenant, limits, estimate)
+if exceeded then return budgets.refusal(args.tenant, exceeded, estimate, args.check_only, now) end
+
 local rate, burst = own_rate or args.rate or 0, own_burst or args.burst or 1
 local passes, allowance = quotas.meter_rate(args.tenant, 'jobs', rate, burst, now, args.check_only)
 if not passes then return { 'limited', allowance } end
@@ -55,6 +64,8 @@ if args.check_only then return { 'would_fit' } end
 if posted then redis.call('HSET', posted, 'job', args.name, 'fingerprint', args.fingerprint) end
 record.create(job, fields)
 quotas.count_new_job(args.tenant, added, media)
+money.accept(job, today)
+budgets.note_thresholds(args.tenant, limits, estimate or 0, now)
 if args.uploads then uploads.pin(args.uploads) end
 if payload ~= '' then redis.call('SET', job .. ':payload', payload) end
 records.count_state('job', args.state, 1)
@@ -66,7 +77,7 @@ records.publish_event(args.tenant, args.name, args.step)
 if records.queue_step_event(args.name, args.tenant, args.step, now) then
   dispatching.dispatch_role('deliver', args.deliver, now)
 end
-for role, limits in pairs(args.dispatch) do dispatching.dispatch_role(role, limits, now) end
+for role, of_role in pairs(args.dispatch) do dispatching.dispatch_role(role, of_role, now) end
 -- a dispatched ticket has no position
 local position = ''
 if not call.kept('dispatched')[args.ticket] then

@@ -13,6 +13,7 @@
 --     history,
 --   tally = {name, ...}, gap_ms, first_poll_ms, born_at: of the job, retention_ms,
 --   armed = state of a submission, unknown = state, final = {state = true}, steps, publishes: as of transitions.lua,
+--   good: as of `money.charge`,
 --   accepted, seen, rollback = {event, moves}, rebuilt = {event, creates}: what may have happened to the job,
 --   dispatch = {role = limits}
 -- }
@@ -121,9 +122,16 @@ local function take_in()
   end
   if args.reported and not crossed then fields.claimed = args.reported end
   if not task then fields.evidence = 'callback' end
+  -- it was sent, although its answer said that there is no task
+  if not crossed and not older and not released and state ~= args.armed then fields.released_at = now end
   local result = apply(what, fields)
   local late = result.outcome == 'absorbed'
-  if late and not tasks.is_watched(key, now) then return outcome or 'absorbed' end
+  if late and not tasks.is_watched(key, now) then
+    if task and money.is_in_suspense(key) then
+      money.charge(key, { costs = { { task = task, epoch = args.epoch } }, good = args.good }, now)
+    end
+    return outcome or 'absorbed'
+  end
   if task then
     local named = { task = task, reported = true, epoch = args.epoch, account = args.account }
     tasks.bind(key, args.name, named, now)

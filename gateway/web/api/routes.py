@@ -54,7 +54,7 @@ JOBS: Final = (
             "wait": "to wait, send the header Prefer: wait=N",
             "dry_run": "to check a job without creating it, POST it to /v1/jobs/check",
         },
-        body=GenerationRequest, examples=JOB_EXAMPLES,
+        body=GenerationRequest, examples=JOB_EXAMPLES, problems=(402,),
         counted=False,  # jobs have a rate of their own, which all processes share
     ),
     Operation(

@@ -33,6 +33,8 @@ FAULTS: Final = (
     *("not_an_object", "wire_form", "required", "wrong_type", "not_one_of", "out_of_range"),
     *("too_few", "too_many", "too_long", "blank", "unknown_model", "too_many_images_with_video"),
     *("off_peak_unavailable", "body_too_large", "not_yours_to_give"),
+    # money
+    *("budget_exceeded", "price_unknown"),
     # files of results
     *("result_not_ready", "variant_unavailable", "result_gone", "link_refused"),
     # URLs

@@ -25,6 +25,16 @@ class Fault(TypedDict):
     message: str
 
 
+class OfBudget(TypedDict):
+    """The members of a 402 about the budget."""
+
+    budget: str
+    limit: NotRequired[str]
+    spent: NotRequired[str]
+    reserved: NotRequired[str]
+    estimate: NotRequired[str]
+
+
 @shape
 class Problem(TypedDict):
     """An error (RFC 9457)."""
@@ -42,7 +52,15 @@ class Problem(TypedDict):
     errors: list[Fault]
     """Empty if no single parameter is at fault."""
     limit: NotRequired[Annotated[str, extensible(LIMITS)]]
-    """Only with 429: the limit that was reached."""
+    """With 429: the name of the limit that was reached. With 402: the amount of the budget."""
+    budget: NotRequired[str]
+    """Only with 402: whose budget does not allow the job, and of which period, such as `tenant day`."""
+    spent: NotRequired[str]
+    """Only with 402: what the upstream charged in that period. Amounts are decimal strings."""
+    reserved: NotRequired[str]
+    """Only with 402: what is reserved in that period for jobs that may still be charged."""
+    estimate: NotRequired[str]
+    """Only with 402: what this job would cost."""
 
 
 def problem(

@@ -67,6 +67,8 @@ def _described(error: GatewayError) -> tuple[ProblemType, str, Sequence[Problem]
         return problem_type, detail_of(error.problems), error.problems
     if isinstance(error, errors.ContentRefused):
         return problem_type, detail, (error.problem,)
+    if isinstance(error, errors.PaymentRefused):
+        return problem_type, detail, (Problem("", error.code, detail),)
     return problem_type, detail, ()
 
 
@@ -86,8 +88,22 @@ def _limit(error: GatewayError) -> str | None:
     return error.limit if isinstance(error, errors.LimitReached) else None
 
 
+def _of_budget(error: errors.PaymentRefused) -> problem_document.OfBudget:
+    if not isinstance(error, errors.BudgetExceeded):
+        return {"budget": error.budget}
+    return {
+        "budget": error.budget,
+        "limit": error.limit,
+        "spent": error.spent,
+        "reserved": error.reserved,
+        "estimate": error.estimate,
+    }
+
+
 def document_of(error: GatewayError | HTTPException) -> problem_document.Problem:
     """The body of the error's response; also of Starlette's own 404 and 405."""
+    if isinstance(error, errors.PaymentRefused):
+        return {**problem(*_described(error)), **_of_budget(error)}
     if isinstance(error, GatewayError):
         return problem(*_described(error), _limit(error))
     problem_type = STATUS_TYPES[error.status_code]

@@ -92,6 +92,8 @@ def _errors() -> list[GatewayError | HTTPException]:
         _raised(lambda: bodies.check_form(_request())),
         _raised(lambda: generation.parse(orjson.dumps(wrong), generation.Limits())),
         IdempotencyMismatch(_JOB),
+        refusal_of("over_budget", ("tenant", "day", "8250000", "7975000", "275000", "275000"), None),
+        refusal_of("price_unknown", ("tenant", "day"), None),
         refusal_of("full", (100, 100), None),
         refusal_of("limited", (orjson.dumps(_RATE),), None),
         _as_refusal(head_too_large()),

@@ -76,7 +76,7 @@ def plots(by_day: Mapping[str, Balance], since: date, until: date) -> dict[str, 
     names = list(days(since, until))
     found = [by_day.get(name, Balance()) for name in names]
     if not any(one.charged for one in found):
-        names = found = []
+        names, found = [], []
     first = int(datetime(since.year, since.month, since.day, tzinfo=UTC).timestamp())
     return {
         "at": [first + number * _SECONDS for number in range(len(names))],

@@ -31,7 +31,7 @@ async def write_entry(
         "period": period or day,
         "priced": "2026-12-01",
         "why": given.get("why", "accepted"),
-        **({"taken": given["taken"]} if "taken" in given else {}),
+        "taken": given.get("taken", "0"),
     }
     name: str = await redis.xadd(keys.ledger(day), entry, id=f"{at}-{next(_NUMBER)}")
     return name

@@ -28,9 +28,9 @@ from gateway.store.effects import (
     PollAfter,
     RecordHistory,
     SetFields,
-    SpendBudget,
     Tally,
     UnsetFields,
+    UseResubmission,
 )
 from gateway.store.jobs import RedisJobStore
 from gateway.store.transitions import Guard, Transition
@@ -129,7 +129,7 @@ async def test_what_is_done_with_stays_when_the_event_was_refused_and_the_job_go
 
 async def test_over_budget_nothing_is_done(redis: Redis, jobs: RedisJobStore, accept: Accept) -> None:
     job = await accept()
-    effects = [SpendBudget("2026-11-22", 0), SetFields({"progress": 1})]
+    effects = [UseResubmission("2026-11-22", 0), SetFields({"progress": 1})]
     over = Transition(JobEvent.CANCEL_REQUESTED, effects=effects)
     assert (await jobs.apply(job, over)).outcome is Outcome.OVER_BUDGET
     found = await jobs.read(job.id)

@@ -67,7 +67,7 @@ EVIDENCE: Final = (
     Mutant(
         "resubmits_without_a_budget",
         "gateway/store/scripts/lib/effects.lua",
-        "spend_budget",
+        "use_resubmission",
         "  redis.call('HINCRBY', key, effect.day, 1)\n",
         "",
         "an hour of lost answers pays twice for everything",

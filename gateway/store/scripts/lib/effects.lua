@@ -4,12 +4,14 @@
 --
 -- `effects.apply` always applies them in this order:
 --
---   before the move    claim, spend_budget                may stop the transition
+--   before the move    claim, use_resubmission            may stop the transition
+--                      reserve_again
 --   with the move      set_fields, write_log             `transitions.change_state`, and so the next four
 --                      add_to_fields, unset_fields
 --                      claim, record_history
 --   after the move     bind_task                          also if the record is final but watched
 --                      add_late_result                    if the record is final, once
+--                      charge                             the same, each task once; or with the move to a final state
 --                      give_back_slot                     if it moved or repeated, and so the next two
 --                      hold_slot
 --                      end_hold_after
@@ -19,7 +21,7 @@
 --                      owe_event                          if it moved, and so the next three
 --                      choose_task
 --                      learn_duration
---                      spend_budget
+--                      use_resubmission, reserve_again
 --                      judge_lane                         always, and so the next
 --                      judge_account
 --                      tally
@@ -63,17 +65,17 @@ local function finish(tickets)
   for _, done in ipairs(tickets) do lanes.finish(done.role, done.ticket) end
 end
 
--- SpendBudget: {tenant, day, most}. Spending removes the counts of earlier days.
-local function budget_key(effect)
+-- UseResubmission: {tenant, day, most}. Removes the counts of earlier days.
+local function resubmits_key(effect)
   return P .. 'tenant:' .. effect.tenant .. ':resubmits'
 end
 
-local function budget_is_spent(effect)
-  return tonumber(redis.call('HGET', budget_key(effect), effect.day) or '0') >= effect.most
+local function are_used_up(effect)
+  return tonumber(redis.call('HGET', resubmits_key(effect), effect.day) or '0') >= effect.most
 end
 
-local function spend_budget(effect)
-  local key = budget_key(effect)
+local function use_resubmission(effect)
+  local key = resubmits_key(effect)
   for _, day in ipairs(redis.call('HKEYS', key)) do
     if day ~= effect.day then redis.call('HDEL', key, day) end
   end
@@ -107,7 +109,8 @@ local function settled_already(key, guard, wanted, now)
   if wanted.claim and primary.is_held(wanted.claim.failover, now) then
     return { outcome = 'on_hold', before = '', after = '' }
   end
-  if wanted.spend_budget and budget_is_spent(wanted.spend_budget) then
+  if (wanted.use_resubmission and are_used_up(wanted.use_resubmission))
+    or (wanted.reserve_again and not budgets.allow_again(key, wanted.reserve_again)) then
     return { outcome = 'over_budget', before = '', after = '' }
   end
 end
@@ -132,6 +135,9 @@ function effects.apply(key, transition, body, now)
   if wanted.add_late_result and final and add_late_result(key, wanted.add_late_result, body, now) then
     result.outcome = 'late'
   end
+  if wanted.charge and final and not (wanted.charge.unless_watched and tasks.is_watched(key, now)) then
+    money.charge(key, wanted.charge, now)
+  end
   if went_on then
     if wanted.give_back_slot then give_back_slot(wanted.give_back_slot, now) end
     if wanted.hold_slot then hold_slot(wanted.hold_slot, now) end
@@ -146,7 +152,8 @@ function effects.apply(key, transition, body, now)
     if wanted.owe_event then records.owe_event(wanted.owe_event, body) end
     if wanted.choose_task then tasks.choose(key, wanted.choose_task) end
     if wanted.learn_duration then records.learn_duration(wanted.learn_duration) end
-    if wanted.spend_budget then spend_budget(wanted.spend_budget) end
+    if wanted.use_resubmission then use_resubmission(wanted.use_resubmission) end
+    if wanted.reserve_again then money.reserve_again(key, wanted.reserve_again) end
   end
   if wanted.judge_lane then circuit_breaker.judge(wanted.judge_lane, transition.dispatch.deliver.health, now) end
   if wanted.judge_account then account_health.judge(key, wanted.judge_account, transition.dispatch.submit, now) end

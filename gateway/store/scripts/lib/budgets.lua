@@ -1,0 +1,90 @@
+-- budgets.lua: a shared part. How much money a tenant, or one of its keys, may spend in a day, a month, or at all.
+--
+-- Fields of a tenant's settings: budget_day, budget_month, budget_total, and the same with `:<key id>` for one key;
+-- each "<limit>|hard" or "<limit>|soft", in micro-units. A hard budget refuses what it does not allow.
+--
+-- {gw}:budget_notices, a list: thresholds that were reached and of which nobody was told yet, JSON
+local budgets = {}
+
+local THRESHOLDS = { 100, 80, 50 } -- per cent
+local PERIODS = { 'day', 'month', 'total' }
+
+-- The fields of a tenant's settings with the budgets of the tenant and of the key, in a fixed order.
+function budgets.fields(owner)
+  local fields = {}
+  for _, period in ipairs(PERIODS) do fields[#fields + 1] = 'budget_' .. period end
+  for at = 1, owner and #PERIODS or 0 do fields[#fields + 1] = fields[at] .. ':' .. owner end
+  return fields
+end
+
+-- The budgets in the values of those fields: {{whose = "*" or a key, period, name: of the period, limit, is_hard}, ...}
+function budgets.load(values, owner, day)
+  local found, names = {}, money.periods_of(day)
+  for at, text in ipairs(values) do
+    if text then
+      local limit, kind = string.match(text, '^(%d+)|(%a+)$')
+      local period = PERIODS[(at - 1) % #PERIODS + 1]
+      local budget = { whose = at > #PERIODS and owner or '*', period = period, name = names[period] }
+      budget.limit, budget.is_hard = tonumber(limit), kind == 'hard'
+      found[#found + 1] = budget
+    end
+  end
+  return found
+end
+
+-- The first hard budget that does not allow one estimate more, with what is spent and reserved, or nil. `estimate`: nil
+-- if no price is known. What the budgets' balances hold is read here.
+function budgets.first_exceeded(tenant, limits, estimate)
+  local exceeded
+  for _, budget in ipairs(limits) do
+    local balance, stem = money.balance_key(tenant, budget.name), budget.whose .. '|'
+    counters.read(balance, stem .. 'reserved', stem .. 'charged', stem .. 'suspense', stem .. 'told')
+    budget.spent = counters.get(balance, stem .. 'charged')
+    budget.reserved = counters.get(balance, stem .. 'reserved') + counters.get(balance, stem .. 'suspense')
+    local fits = estimate and budget.spent + budget.reserved + estimate <= budget.limit
+    if budget.is_hard and not fits and not exceeded then exceeded = budget end
+  end
+  return exceeded
+end
+
+-- Notes for the leader which thresholds `estimate` more reaches, each once in a period.
+function budgets.note_thresholds(tenant, limits, estimate, now)
+  for _, budget in ipairs(limits) do
+    local balance, field, reached = money.balance_key(tenant, budget.name), budget.whose .. '|told', 0
+    local used = budget.spent + budget.reserved + estimate
+    for _, threshold in ipairs(THRESHOLDS) do
+      if used * 100 >= budget.limit * threshold then
+        reached = threshold
+        break
+      end
+    end
+    local told = counters.get(balance, field)
+    if reached > told then
+      counters.add(balance, field, reached - told, true)
+      redis.call('RPUSH', P .. 'budget_notices', cjson.encode({ tenant = tenant, key = budget.whose ~= '*' and
+        budget.whose or nil, period = budget.period, name = budget.name, limit = money.whole(budget.limit),
+        hard = budget.is_hard, used = money.whole(used), percent = reached, at = now }))
+    end
+  end
+end
+
+-- What accept.lua answers to a job that this hard budget does not allow.
+function budgets.refusal(tenant, budget, estimate, check_only, now)
+  local whose = budget.whose == '*' and 'tenant' or 'key'
+  if not check_only then log.tally('budget_refusals|' .. whose .. '_' .. budget.period) end
+  if not estimate then return { 'price_unknown', whose, budget.period } end
+  if not check_only then budgets.note_thresholds(tenant, { budget }, estimate, now) end
+  return { 'over_budget', whose, budget.period, money.whole(budget.limit), money.whole(budget.spent),
+    money.whole(budget.reserved), money.whole(estimate) }
+end
+
+-- ReserveAgain: {why, within_budget}. Whether the budgets allow to send the job again.
+function budgets.allow_again(key, effect)
+  local tenant, owner = record.get(key, 'tenant'), record.get(key, 'key')
+  if not effect.within_budget or not tenant then return true end
+  local values = redis.call('HMGET', P .. 'tenant:' .. tenant .. ':settings', unpack(budgets.fields(owner)))
+  local limits = budgets.load(values, owner, money.accepted_day(key))
+  return not budgets.first_exceeded(tenant, limits, tonumber(record.get(key, 'estimate')))
+end
+
+return budgets
