@@ -86,6 +86,7 @@ def main() -> int:
         logs.configure(loaded.log_level, loaded.log_format)
         tracing.check_installed(on=loaded.otel)
         open_store(loaded.media_location())
+        loaded.check_prices()
         asyncio.run(durability.check(loaded.redis_url, loaded.durability_demand()))
         if loaded.callback_journal_dir is not None:
             Journal(loaded.callback_journal_dir, Environment())

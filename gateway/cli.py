@@ -12,7 +12,16 @@ from typing import Annotated, Literal
 import typer
 
 from gateway import variables
-from gateway.commands import accounts_cli, audit_cli, endpoints_cli, keys_cli, ops_cli, printing, tenants_cli
+from gateway.commands import (
+    accounts_cli,
+    audit_cli,
+    endpoints_cli,
+    keys_cli,
+    ops_cli,
+    prices_cli,
+    printing,
+    tenants_cli,
+)
 from gateway.commands.options import AsJson, ClientKey, OperatorKey, Url, client, operator
 from gateway.dispatch import Role
 from gateway.errors import GatewayError
@@ -32,6 +41,7 @@ app.add_typer(ops_cli.jobs, name="jobs")
 app.add_typer(ops_cli.deliveries, name="deliveries")
 app.add_typer(ops_cli.subscribers, name="subscribers")
 app.add_typer(accounts_cli.accounts, name="accounts")
+app.add_typer(prices_cli.prices, name="prices")
 
 Render = Literal["full", "none"]
 CallbackStyle = Literal["none", "vtrix", "vidu"]

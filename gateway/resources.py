@@ -48,6 +48,7 @@ from gateway.store.ledger_check import LedgerCheck
 from gateway.store.notifications import Notifications
 from gateway.store.operator_audit import RedisAudit
 from gateway.store.ops_log import RedisOpsLog
+from gateway.store.prices import RedisPrices
 from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
 from gateway.store.samples import RedisSamples
@@ -103,6 +104,7 @@ class Resources:
     result_link: Link
     accounts: RedisAccounts
     tenants: RedisTenants
+    prices: RedisPrices
     ops_log: RedisOpsLog
     unknown_jobs: RedisUnknownJobs
     job_history: RedisJobHistory
@@ -229,6 +231,7 @@ def build(
         result_link=link,
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
+        prices=RedisPrices(redis, scripts),
         ops_log=RedisOpsLog(redis),
         unknown_jobs=RedisUnknownJobs(redis),
         job_history=RedisJobHistory(redis, archived),

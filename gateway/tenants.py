@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from gateway.lifecycle import OnUnknown
+from gateway.money.budgets import Budgets
 
 TENANT: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 _KEY: Final = re.compile(r"vgw_([0-9a-f]{12})_([0-9a-f]{48})\Z")
@@ -24,6 +25,7 @@ class Tenant:
     too; `in_flight`: the most tasks at the upstream at once; `queue_max`: the most waiting jobs; `rate`: jobs
     per second that it may post; `burst`: jobs that it may post at once; `networks`: CIDRs that its webhooks
     may go to in addition. `paused_at` (ms): since when nothing of it is sent; `paused_by`: the operator.
+    `budgets`: of the tenant; `key_budgets`: of single keys, by their ids.
     `stored`: bytes that count for it in Redis; `media`: bytes of inline media of its unfinished jobs;
     `uploads`: bytes of its `upload_count` uploads; `results`: bytes of the copies of its results.
     """
@@ -38,6 +40,8 @@ class Tenant:
     rate: float | None = None
     burst: int | None = None
     networks: tuple[str, ...] | None = None
+    budgets: Budgets = field(default_factory=dict)
+    key_budgets: Mapping[str, Budgets] = field(default_factory=dict)
     paused_at: int | None = None
     paused_by: str | None = None
     paused_reason: str | None = None

@@ -1,10 +1,10 @@
-"""`vidu-gateway keys`: create, list, rotate and revoke client keys. A key is shown once; its hash is
+"""`vidu-gateway keys`: create, list, change, rotate and revoke client keys. A key is shown once; its hash is
 stored."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -16,7 +16,8 @@ from gateway.keyring import Keyring
 from gateway.store.client import redis_at
 from gateway.store.client_keys import RedisKeyStore
 from gateway.store.script_runner import Scripts
-from gateway.tenants import TENANT, Key, Scope, mint
+from gateway.store.tenants import RedisTenants
+from gateway.tenants import TENANT, Key, Scope, Tenant, mint
 
 T = TypeVar("T")
 
@@ -97,6 +98,20 @@ def revoke(redis_url: str, key_id: str) -> None:
     now = Environment().now_ms()
     if not _with_store(redis_url, lambda store: store.revoke(key_id, now, by=COMMAND_LINE)):
         raise NotFound("key", key_id)
+
+
+def change(redis_url: str, key_id: str, changes: Mapping[str, object]) -> Tenant:
+    """Change the budgets of a key; returns its tenant, which has them. Raises NotFound."""
+
+    async def run() -> Tenant:
+        async with redis_at(redis_url, _TIMEOUT_SECONDS, variables.acknowledgements()) as redis:
+            scripts = Scripts(redis)
+            key = await RedisKeyStore(redis, scripts, Environment().monotonic).lookup(key_id)
+            if key is None:
+                raise NotFound("key", key_id)
+            return await RedisTenants(redis, scripts, {}).change(key.tenant, changes, COMMAND_LINE)
+
+    return asyncio.run(run())
 
 
 def _with_store(redis_url: str, call: Callable[[RedisKeyStore], Awaitable[T]]) -> T:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from gateway import variables
-from gateway.commands import printing
+from gateway.commands import budgets, printing
 from gateway.errors import ConfigurationError
 from gateway.tenants import CLIENT_SCOPES, Scope
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.commands.keys import NewKey
     from gateway.keyring import Keyring
 
-app = typer.Typer(help="Client keys: create, list, rotate and revoke them.", no_args_is_help=True)
+app = typer.Typer(help="Client keys: create, list, change, rotate and revoke them.", no_args_is_help=True)
 
 _LOCAL_REDIS: Final = "redis://127.0.0.1:6379/0"
 
@@ -143,6 +143,27 @@ def _state(row: dict[str, Any]) -> str:
     if row["revoked_at"]:
         return "revoked"
     return "expired" if row["expired"] else "active"
+
+
+@app.command("set")
+def change(
+    key_id: Annotated[str, typer.Argument(help="Id of the key.")],
+    budget: Annotated[list[str], typer.Option(help=budgets.HELP)],
+    redis_url: RedisUrl = "",
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Change the budgets of a key. Those of its tenant count as well."""
+    from gateway.commands import keys
+
+    changes = budgets.changes_of(budget, key_id)
+    tenant = keys.change(redis_of(redis_url, data_dir), key_id, changes)
+    if as_json:
+        found = budgets.document(tenant)["key_budgets"].get(key_id, {})
+        printing.show_json({"key_id": key_id, "tenant": tenant.name, "budgets": found})
+        return
+    shown = budgets.shown(tenant.key_budgets.get(key_id, {}))
+    printing.show(printing.fields({"key": key_id, "tenant": tenant.name, "budgets": shown}))
 
 
 @app.command()

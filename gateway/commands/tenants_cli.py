@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from gateway.commands import printing
+from gateway.commands import budgets, printing
 from gateway.commands.keys_cli import DataDir, RedisUrl, redis_of
 from gateway.errors import ConfigurationError
 from gateway.lifecycle import OnUnknown
@@ -56,6 +55,7 @@ def change(
         typer.Option(help="Additional networks (CIDR, comma-separated) that its webhooks may go to."),
     ] = None,
     title: Annotated[str | None, typer.Option(help="Display name.")] = None,
+    budget: Annotated[list[str] | None, typer.Option(help=budgets.HELP)] = None,
     unset: Annotated[
         list[str] | None,
         typer.Option(help=f"Reset to the service's default: one of {', '.join(SETTINGS)} (repeatable)."),
@@ -82,6 +82,7 @@ def change(
         if name not in SETTINGS:
             raise ConfigurationError(f"{name!r} is not a tenant setting; known are {', '.join(SETTINGS)}")
         changes[name] = None
+    changes |= budgets.changes_of(budget or ())
     _print_tenant(tenants.change(redis_of(redis_url, data_dir), tenant, changes), as_json=as_json)
 
 
@@ -101,11 +102,11 @@ def list_tenants(redis_url: RedisUrl = "", data_dir: DataDir = None, as_json: As
     found = tenants.all_tenants(redis_of(redis_url, data_dir))
     if as_json:
         for tenant in found:
-            printing.show_json(asdict(tenant))
+            printing.show_json(budgets.document(tenant))
         return
     columns = ("name", "weight", "in_flight", "queue_max", "rate", "on_unknown", "paused_reason")
     empty = "no tenants; vidu-gateway keys create --tenant NAME creates one"
-    printing.show(printing.rows([asdict(tenant) for tenant in found], columns, empty=empty))
+    printing.show(printing.rows([budgets.document(tenant) for tenant in found], columns, empty=empty))
 
 
 @app.command()
@@ -144,13 +145,15 @@ def _networks(text: str | None) -> list[str] | None:
 
 def _print_tenant(tenant: Tenant, *, as_json: bool) -> None:
     if as_json:
-        printing.show_json(asdict(tenant))
+        printing.show_json(budgets.document(tenant))
         return
     shown: dict[str, object] = {"tenant": tenant.name}
     for name in SETTINGS:
         default = "none" if name == "title" else "default of the service"
         value = getattr(tenant, name)
         shown[name] = default if value is None else value
+    shown["budgets"] = budgets.shown(tenant.budgets)
+    shown |= {f"of key {key_id}": budgets.shown(own) for key_id, own in tenant.key_budgets.items()}
     if tenant.paused_at is not None:
         shown["paused"] = f"by {tenant.paused_by}: {tenant.paused_reason}"
     printing.show(printing.fields(shown))

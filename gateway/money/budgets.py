@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Self
 
+from gateway.errors import AmountRefused, shown
+from gateway.money.amounts import to_micros, to_text
+
 _FIELD: Final = "budget_"
 
 
@@ -32,6 +35,25 @@ class Budget:
     def dump(self) -> str:
         """As it is stored: "<micros>|hard" or "<micros>|soft"."""
         return f"{self.limit}|{'hard' if self.hard else 'soft'}"
+
+    @property
+    def shown(self) -> str:
+        """As operators write it: "25.0000" or "25.0000:soft"."""
+        return to_text(self.limit) + ("" if self.hard else ":soft")
+
+
+Budgets = Mapping[Period, Budget]
+
+
+def read_budget(text: str) -> Budget | None:
+    """What an operator wrote: "25.00", "25.00:soft", or "none". AmountRefused if it is none of these; the
+    message continues the name of the field."""
+    if text == "none":
+        return None
+    amount, colon, kind = text.partition(":")
+    if colon and kind not in ("hard", "soft"):
+        raise AmountRefused(f"is {shown(text)}; send an amount, then nothing, :hard or :soft; or none")
+    return Budget(to_micros(amount), kind != "soft")
 
 
 def period_names(now_ms: int) -> dict[Period, str]:

@@ -30,19 +30,34 @@ _NAMES: Final = {"dialect": DIALECTS, "model": MODELS, "resolution": RESOLUTIONS
 
 def read_file(path: Path, currency: str) -> PriceBook:
     """The prices in a TOML file. ConfigurationError says what is wrong with it."""
+    return parse_file(raw_file(path), path, currency)
+
+
+def raw_file(path: Path) -> bytes:
+    """The bytes of a price file. ConfigurationError if it cannot be read."""
     try:
         with path.open("rb") as file:
             raw = file.read(_FILE_BYTES + 1)
-        if len(raw) > _FILE_BYTES:
-            raise ConfigurationError(f"{path} is larger than {_FILE_BYTES} bytes; is it a price file?")
-        document = tomllib.loads(raw.decode(), parse_float=Decimal)
-        return read(document, currency)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    if len(raw) > _FILE_BYTES:
+        raise ConfigurationError(f"{path} is larger than {_FILE_BYTES} bytes; is it a price file?")
+    return raw
+
+
+def parse_file(raw: bytes, path: Path, currency: str) -> PriceBook:
+    """The prices in these bytes of a price file. ConfigurationError says what is wrong with them."""
+    try:
+        return read(document_of(raw), currency)
     except ValueError as error:  # also of UTF-8
         raise ConfigurationError(f"{path} is not TOML: {error}") from None
     except InvalidRequest as error:
         raise ConfigurationError(f"{path}: {error}") from None
+
+
+def document_of(raw: bytes) -> dict[str, Any]:
+    """The document in the bytes of a price file, unchecked. ValueError if they are not TOML."""
+    return tomllib.loads(raw.decode(), parse_float=Decimal)
 
 
 def read(document: Mapping[str, object], currency: str) -> PriceBook:
@@ -63,6 +78,11 @@ def read(document: Mapping[str, object], currency: str) -> PriceBook:
     if problems:
         raise InvalidRequest(problems[:_MAX_PROBLEMS])
     return PriceBook(tuple(prices), currency)
+
+
+def read_stored(document: Mapping[str, object] | None) -> PriceBook:
+    """Prices that were checked when they were stored, in whatever currency; None: none were."""
+    return read(document, str(document["currency"])) if document else PriceBook()
 
 
 def _other_currency(document: Mapping[str, object], currency: str) -> str:

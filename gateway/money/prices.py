@@ -18,6 +18,7 @@ CURRENCY: Final = "USD"
 DURATION: Final = 5
 MAX_DURATION: Final = 10
 RESOLUTION: Final = "720p"
+_MAX_LINES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,31 @@ class PriceBook:
     def digest(self) -> str:
         """Equal for books with the same prices."""
         return hashlib.sha256(orjson.dumps(self.document())).hexdigest()[:16]
+
+
+def changes_between(old: PriceBook, new: PriceBook) -> str:
+    """What an operator changed, for the audit: one line for each price, and how many more there are."""
+    before, after = ({(one.use, one.valid_from): one for one in book.prices} for book in (old, new))
+    lines = [
+        f"{_name(*key)}: {_amounts(before.get(key))} -> {_amounts(after.get(key))}"
+        for key in sorted({*before, *after})
+        if before.get(key) != after.get(key)
+    ]
+    more = [f"and {len(lines) - _MAX_LINES} more"] if len(lines) > _MAX_LINES else []
+    return "; ".join(lines[:_MAX_LINES] + more)
+
+
+def _name(use: Use, valid_from: str) -> str:
+    kind = " with clips" * use.with_clips + " off peak" * use.off_peak
+    return f"{use.dialect} {use.model} {use.resolution}{kind} from {valid_from}"
+
+
+def _amounts(price: Price | None) -> str:
+    if price is None:
+        return "none"
+    tiers = (price.first_second, price.second_second, price.further_second)
+    more = [f"{name} {to_text(amount)}" for name, amount in sorted(price.surcharges.items())]
+    return " + ".join([*map(to_text, tiers), *more])
 
 
 class CurrentPrices:

@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings
 
+from gateway.errors import ConfigurationError
+from gateway.money import price_document
 from gateway.money.prices import CURRENCY
 from gateway.settings.types import or_none
 
@@ -25,3 +27,11 @@ class MoneySettings(BaseSettings):
     prices_file: Annotated[Path | None, BeforeValidator(or_none)] = Field(
         None, description="Price file (TOML). Empty: prices are in the store, changed by operators."
     )
+
+    def check_prices(self) -> None:
+        """Raises ConfigurationError if the price file cannot be used. Only gateways need it."""
+        if self.prices_file is not None:
+            try:
+                price_document.read_file(self.prices_file, self.currency)
+            except ConfigurationError as error:
+                raise ConfigurationError(f"GATEWAY_PRICES_FILE: {error}") from None

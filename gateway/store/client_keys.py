@@ -50,6 +50,7 @@ class RedisKeyStore:
         names = [keys.client_key(key.id), keys.KEYS, keys.tenant_keys(key.tenant), keys.TENANTS]
         if key.replaces is not None and until is not None:
             names.append(keys.client_key(key.replaces))
+            order["replaces"] = key.replaces
             order["replaced_until"] = str(until)  # a string, because a number could lose digits in Lua
         await self._scripts.run("add_key", names, [arguments.dump(order)])
         self._remembered.pop(key.replaces or "", None)

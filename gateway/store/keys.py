@@ -50,6 +50,8 @@ LEDGER_SINCE = f"{PREFIX}ledger:since"
 LEDGER_CHECKED = f"{PREFIX}ledger:checked"
 SPEND = f"{PREFIX}spend"
 BUDGET_NOTICES = f"{PREFIX}budget_notices"
+PRICES = f"{PREFIX}prices"
+PRICE_BOOKS = f"{PREFIX}price_books"
 
 
 def walk(name: str) -> str:

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from gateway.dispatch import Role
 from gateway.environment import Environment
 from gateway.lifecycle import OnUnknown
+from gateway.money.budgets import budgets_in
 from gateway.store import arguments, keys
 from gateway.store.client import redis_at, store_errors
 from gateway.store.script_runner import Scripts
@@ -116,6 +117,7 @@ def tenant_from(name: str, fields: Mapping[str, str]) -> Tenant:
     def integer(field: str) -> int | None:
         return int(fields[field]) if field in fields else None
 
+    budgets = budgets_in(fields)
     return Tenant(
         name=name,
         created_at=integer("created_at"),
@@ -127,6 +129,8 @@ def tenant_from(name: str, fields: Mapping[str, str]) -> Tenant:
         rate=float(fields["rate"]) if "rate" in fields else None,
         burst=integer("burst"),
         networks=tuple(fields["networks"].split(",")) if "networks" in fields else None,
+        budgets=budgets.get(None, {}),
+        key_budgets={key_id: own for key_id, own in budgets.items() if key_id is not None},
         paused_at=integer("paused_at"),
         paused_by=fields.get("paused_by"),
         paused_reason=fields.get("paused_reason"),

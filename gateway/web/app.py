@@ -46,6 +46,7 @@ from gateway.web.operation import Operation, routes
 from gateway.web.ops.routes import OPS
 from gateway.web.pages.rendering import ASSETS
 from gateway.web.pages.routes import PAGES
+from gateway.web.price_watch import PriceWatch
 from gateway.web.server.direct_routes import DirectRoutes
 from gateway.web.server.drain import Drain
 from gateway.web.server.hosts import SecurityPolicy
@@ -146,6 +147,7 @@ async def _open_state(
         opened.push_async_callback(cancel_all, tending)
         await begin(KeyUsageRecorder(resources.client_keys))
         key_watch = await begin(KeyWatch(resources.client_keys, resources.environment.now_ms))
+        price_watch = await begin(_price_watch(resources))
         sending = Deliverer(
             guard,
             pool_size=_TESTS_AT_ONCE,
@@ -157,6 +159,7 @@ async def _open_state(
             *(resources, dialect, guard, request_counts, memory, disk, deliverer, keep_alive, streams),
             media=health,
             key_watch=key_watch,
+            price_watch=price_watch,
             login_limits=LoginLimits(clock, shared),
             requests=Rate(
                 settings.tenant_request_rate, settings.tenant_request_burst, clock, "requests", shared.times
@@ -169,6 +172,12 @@ async def _open_state(
             journal=journal,
             stopping=stopping,
         )
+
+
+def _price_watch(resources: Resources) -> PriceWatch:
+    settings, current = resources.settings, resources.intake.prices
+    path, currency = settings.prices_file, settings.currency
+    return PriceWatch(resources.prices, current, resources.environment, path, currency)
 
 
 @contextlib.asynccontextmanager

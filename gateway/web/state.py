@@ -22,6 +22,7 @@ from gateway.web.http.login_limits import LoginLimits
 from gateway.web.http.rates import Rate
 from gateway.web.http.request_counts import RequestCounts
 from gateway.web.key_watch import KeyWatch
+from gateway.web.price_watch import PriceWatch
 from gateway.web.streams.hub import Streams
 from gateway.web.streams.keepalive import KeepAlive
 
@@ -31,12 +32,13 @@ class State:
     """`guard`: which endpoint URLs may be registered. `memory`, `disk`: whether Redis and the disk of inline
     media have room for new jobs. `media`: whether files can be stored. `deliverer`: sends test events.
     `keep_alive`: wakes waiting clients regularly. `streams`: the open event streams. `key_watch`: tells
-    waiting clients that their key has ended. `login_limits`: on attempts to sign in to the pages. `requests`:
-    of each tenant; `metrics`: requests for them, of each client address; `fetches`: of each upload at its
-    signed address; `links`: requests by the links of each job. `journal`: stores callbacks while Redis is
-    down, if configured. `budget`: memory for bodies. `shared`: with the other processes of this gateway.
-    `held`: what tenants hold in all of them. `content_outage`: files of the media store cannot be read.
-    `stopping`: set when the process shuts down, so that waiting clients get an answer."""
+    waiting clients that their key has ended. `price_watch`: keeps the prices current. `login_limits`: on
+    attempts to sign in to the pages. `requests`: of each tenant; `metrics`: requests for them, of each client
+    address; `fetches`: of each upload at its signed address; `links`: requests by the links of each job.
+    `journal`: stores callbacks while Redis is down, if configured. `budget`: memory for bodies. `shared`:
+    with the other processes of this gateway. `held`: what tenants hold in all of them. `content_outage`:
+    files of the media store cannot be read. `stopping`: set when the process shuts down, so that waiting
+    clients get an answer."""
 
     resources: Resources
     dialect: Dialect
@@ -49,6 +51,7 @@ class State:
     streams: Streams
     media: MediaHealth
     key_watch: KeyWatch
+    price_watch: PriceWatch
     login_limits: LoginLimits
     requests: Rate
     metrics: Rate

@@ -14,12 +14,21 @@ local now, tenant, changed = call.now_ms(), args.tenant, {}
 local created = redis.call('ZADD', tenants, 'NX', 0, tenant) == 1 -- equal scores: ordered by name
 redis.call('HSETNX', settings, 'created_at', now)
 
+-- A value as the audit shows it. That of a budget is "<micro-units>|hard" or "<micro-units>|soft".
+local function shown(field, value)
+  local budget = string.find(field, '^budget_')
+  if value == '' then return budget and 'none' or 'default' end
+  if not budget then return value end
+  local micros, kind = string.match(value, '^(%d+)|(%a+)$')
+  return string.format('%.6f %s', tonumber(micros) / 1000000, kind)
+end
+
 local function change(field, value)
   local before = redis.call('HGET', settings, field) or ''
   if before == value then return end
   if value == '' then redis.call('HDEL', settings, field) else redis.call('HSET', settings, field, value) end
   changed[#changed + 1] = field
-  changed[#changed + 1] = (before ~= '' and before or 'default') .. ' -> ' .. (value ~= '' and value or 'default')
+  changed[#changed + 1] = shown(field, before) .. ' -> ' .. shown(field, value)
 end
 
 for field, value in pairs(args.set) do change(field, value) end

@@ -101,6 +101,7 @@ async def checking(
     """The request's body, checked against every published limit. InvalidRequest lists every problem. `read`:
     as of `Intake.check`."""
     settings = state.resources.settings
+    await state.price_watch.known()
     most, in_seconds = settings.body_max_bytes, settings.body_timeout_seconds
     async with JsonBody(request, tenant, state.budget, most, in_seconds, SMALLER) as raw:
         checked = await state.resources.intake.check(raw, tenant, keyed, read)

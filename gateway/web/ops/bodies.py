@@ -13,9 +13,11 @@ from starlette.requests import Request
 from gateway import strict_json
 from gateway.errors import InvalidRequest, Problem, not_one_of, shown
 from gateway.lifecycle import OnUnknown
+from gateway.money.amounts import EXPECTED
 from gateway.resolution import Action
 from gateway.tenants import Key, Scope
 from gateway.web.http.bodies import JsonBody
+from gateway.web.schemas.budgets import BudgetRequest, BudgetsRequest
 from gateway.web.schemas.ops import OpsRequest, ResolveRequest
 from gateway.web.state import state_of
 
@@ -46,7 +48,13 @@ _EXPECTED: Final = {
     "number": "a whole number from 1 to 500",
     "all": "true or false",
     "overlap_seconds": "whole seconds from 0 to 604800",
+    "budgets": "an object with any of day, month and total, or null for no budgets",
+    **dict.fromkeys(("day", "month", "total"), 'a budget such as {"limit": "25.00", "hard": true}, or null'),
+    "limit": EXPECTED,
+    "hard": "true or false",
 }
+#: The names inside budgets, by their depth.
+_KNOWN: Final = {1: list(BudgetsRequest.model_fields), 2: list(BudgetRequest.model_fields)}
 
 
 async def read(request: Request, key: Key, model: type[M]) -> M:
@@ -80,18 +88,22 @@ def check_task(wanted: ResolveRequest) -> None:
 def _explain(detail: ErrorDetails, model: type[OpsRequest]) -> Problem:
     if not detail["loc"]:
         return Problem("", "not_an_object", "send one JSON object with the parameters")
-    name = str(detail["loc"][0])
-    return Problem(name[:_MAX_SHOWN_CHARACTERS], *_fault(name, detail, model))
+    outer, *inner = detail["loc"]
+    if outer != "budgets":  # of a list, the whole is named
+        inner = []
+    path = ".".join(str(part)[:_MAX_SHOWN_CHARACTERS] for part in (outer, *inner))
+    name = str(inner[-1] if inner else outer)
+    return Problem(path, *_fault(name, detail, _KNOWN[len(inner)] if inner else list(model.model_fields)))
 
 
-def _fault(name: str, detail: ErrorDetails, model: type[OpsRequest]) -> tuple[str, str]:
+def _fault(name: str, detail: ErrorDetails, known: list[str]) -> tuple[str, str]:
     value: object = detail["input"]
     allowed: Mapping[str, object] = detail.get("ctx", {})
     match detail["type"]:
         case "missing":
             return "required", f"is required; send {_EXPECTED[name]}"
         case "extra_forbidden":
-            return "unknown_parameter", _unknown(name, list(model.model_fields))
+            return "unknown_parameter", _unknown(name, known)
         case "enum" if isinstance(value, str):
             return "not_one_of", not_one_of(value, str(allowed["expected"]))
         case "string_too_short" | "blank":

@@ -1,7 +1,8 @@
-"""Operators' operations on tenants' keys: list, create, rotate and revoke."""
+"""Operators' operations on tenants' keys: list, create, change, rotate and revoke."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from starlette.requests import Request
@@ -10,10 +11,10 @@ from starlette.responses import Response
 from gateway.delivery.secrets import tenant_secret
 from gateway.errors import InvalidRequest, NotFound, Problem
 from gateway.jobs import rfc3339
-from gateway.tenants import CLIENT_SCOPES, Key, mint
+from gateway.tenants import CLIENT_SCOPES, Key, Tenant, mint
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params
-from gateway.web.ops import bodies
+from gateway.web.ops import bodies, budgets
 from gateway.web.ops.tenants import name_of
 from gateway.web.schemas import tenants as schemas
 from gateway.web.state import State, state_of
@@ -23,8 +24,9 @@ _HOUR_MS: Final = 3_600_000
 
 async def page(request: Request, key: Key, _: Params) -> Response:
     """The tenant's keys without their secrets, oldest first."""
-    found = await state_of(request).resources.client_keys.of_tenant(name_of(request))
-    data = [view(one) for one in found]
+    resources, name = state_of(request).resources, name_of(request)
+    found, tenant = await asyncio.gather(resources.client_keys.of_tenant(name), resources.tenants.read(name))
+    data = [view(one, tenant) for one in found]
     return json_answer(schemas.KeyList(object="list", data=data, has_more=False, next=None))
 
 
@@ -57,11 +59,20 @@ async def rotate(request: Request, key: Key, _: Params) -> Response:
     return await _added(state, made, secret, key.id, min(until, old.expires_at or until))
 
 
+async def change(request: Request, key: Key, _: Params) -> Response:
+    """The key with its new budgets."""
+    wanted = await bodies.read(request, key, schemas.KeyChange)
+    tenants, changed = state_of(request).resources.tenants, await _key_of(request)
+    tenant = await tenants.change(changed.tenant, budgets.changes_of(wanted.budgets, changed.id), key.id)
+    return json_answer(view(changed, tenant))
+
+
 async def revoke(request: Request, key: Key, _: Params) -> Response:
     """The revoked key. All processes refuse it within five seconds."""
     state, revoked = state_of(request), await _key_of(request)
     await state.resources.client_keys.revoke(revoked.id, state.resources.environment.now_ms(), by=key.id)
-    return json_answer(view(await _key_of(request)))
+    tenant = await state.resources.tenants.read(revoked.tenant)
+    return json_answer(view(await _key_of(request), tenant))
 
 
 async def _added(state: State, made: Key, secret: str, by: str, until: int | None = None) -> Response:
@@ -70,7 +81,8 @@ async def _added(state: State, made: Key, secret: str, by: str, until: int | Non
     await resources.client_keys.add(made, until, by=by)
     keyring = resources.keyring
     signing_secret = tenant_secret(keyring, keyring.active_kid, made.tenant)
-    answer: schemas.NewClientKey = {**view(made), "key": secret, "signing_secret": signing_secret}
+    tenant = await resources.tenants.read(made.tenant)
+    answer: schemas.NewClientKey = {**view(made, tenant), "key": secret, "signing_secret": signing_secret}
     return json_answer(answer, 201)
 
 
@@ -83,8 +95,8 @@ async def _key_of(request: Request) -> Key:
     return found
 
 
-def view(key: Key) -> schemas.ClientKey:
-    """The key without its secret."""
+def view(key: Key, tenant: Tenant) -> schemas.ClientKey:
+    """The key without its secret. `tenant`: its own."""
     return {
         "object": "key",
         "id": key.id,
@@ -96,4 +108,5 @@ def view(key: Key) -> schemas.ClientKey:
         "last_used_at": rfc3339(key.last_used_at),
         "revoked_at": rfc3339(key.revoked_at),
         "replaces": key.replaces,
+        "budgets": budgets.view(tenant.key_budgets.get(key.id, {})),
     }

@@ -8,13 +8,14 @@ from gateway.tenants import Scope
 from gateway.web.api.jobs import AFTER as AFTER_JOB
 from gateway.web.api.jobs import LIMIT as JOB_LIMIT
 from gateway.web.operation import PUBLIC, Operation, Reply
-from gateway.web.ops import accounts, audit, health, jobs, log, overview, queues, service
+from gateway.web.ops import accounts, audit, health, jobs, log, overview, prices, queues, service
 from gateway.web.ops.delivery_routes import DELIVERIES
 from gateway.web.ops.filters import AFTER, BEFORE, LIMIT, TENANT
 from gateway.web.ops.money_routes import MONEY
 from gateway.web.ops.tenant_routes import TENANTS
 from gateway.web.schemas import ops as schemas
 from gateway.web.schemas import overview as overview_schemas
+from gateway.web.schemas import prices as price_schemas
 from gateway.web.schemas import queues as queue_schemas
 from gateway.web.schemas.jobs import Health, Timeline
 from gateway.web.schemas.overview import Readiness
@@ -79,6 +80,20 @@ _ACCOUNTS: Final = (
         accounts.resume,
         {200: Reply("The account is not paused.", schemas.Account)},
         _WRITE,
+    ),
+)  # fmt: skip
+
+_PRICES: Final = (
+    Operation(
+        "GET", "/ops/api/prices", "getPrices", "Get the prices, and with which ones the processes work",
+        prices.show,
+        {200: Reply("The prices.", price_schemas.Prices)},
+        _READ,
+    ),
+    Operation(
+        "PUT", "/ops/api/prices", "replacePrices", "Replace all prices", prices.replace,
+        {200: Reply("The new prices.", price_schemas.Prices)},
+        _WRITE, body=price_schemas.PricesRequest, problems=(409,),
     ),
 )  # fmt: skip
 
@@ -180,6 +195,7 @@ OPS: Final[tuple[Operation, ...]] = (
     *TENANTS,
     *MONEY,
     *_ACCOUNTS,
+    *_PRICES,
     *_LOGS,
     *_SERVICE,
     *_HEALTH,

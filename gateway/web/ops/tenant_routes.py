@@ -60,6 +60,11 @@ TENANTS: Final = (
         _WRITE, body=schemas.KeyRequest,
     ),
     Operation(
+        "PATCH", "/ops/api/keys/{key_id}", "updateKey", "Change the budgets of a key", keys.change,
+        {200: Reply("The key.", schemas.ClientKey)},
+        _WRITE, body=schemas.KeyChange,
+    ),
+    Operation(
         "POST", "/ops/api/keys/{key_id}/rotate", "rotateKey", "Replace a key", keys.rotate,
         {201: Reply("The new key, shown only once.", schemas.NewClientKey)},
         _WRITE, body=schemas.KeyRotation,

@@ -13,7 +13,7 @@ from gateway.jobs import rfc3339
 from gateway.tenants import Key, Tenant
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params, text
-from gateway.web.ops import bodies
+from gateway.web.ops import bodies, budgets
 from gateway.web.ops.filters import LIMIT
 from gateway.web.schemas import tenants as schemas
 from gateway.web.schemas.ops import TENANT, PauseRequest
@@ -35,7 +35,7 @@ async def create(request: Request, key: Key, _: Params) -> Response:
     """201 and the tenant. An existing tenant is updated."""
     wanted = await bodies.read(request, key, schemas.NewTenantRequest)
     state = state_of(request)
-    changes = wanted.model_dump(exclude_unset=True, exclude={"tenant"})
+    changes = changes_of(wanted)
     made = await state.resources.tenants.change(wanted.tenant, changes, key.id)
     return json_answer(view(state, made), 201, {"location": f"/ops/api/tenants/{made.name}"})
 
@@ -49,7 +49,7 @@ async def update(request: Request, key: Key, _: Params) -> Response:
     """The updated tenant. Omitted fields stay unchanged; null resets to the service's default."""
     wanted = await bodies.read(request, key, schemas.TenantChange)
     state = state_of(request)
-    changes = wanted.model_dump(exclude_unset=True)
+    changes = changes_of(wanted)
     changed = await state.resources.tenants.change(name_of(request), changes, key.id)
     return json_answer(view(state, changed))
 
@@ -66,6 +66,12 @@ async def resume(request: Request, key: Key, _: Params) -> Response:
     state = state_of(request)
     resumed = await state.resources.tenants.resume(name_of(request), key.id)
     return json_answer(view(state, resumed))
+
+
+def changes_of(wanted: schemas.TenantChange) -> dict[str, object]:
+    """The settings to change, as they are stored. None: back to the service's default."""
+    changes = wanted.model_dump(exclude_unset=True, exclude={"tenant", "budgets"})
+    return changes | (budgets.changes_of(wanted.budgets) if "budgets" in wanted.model_fields_set else {})
 
 
 def name_of(request: Request) -> str:
@@ -96,6 +102,7 @@ def view(state: State, tenant: Tenant) -> schemas.TenantSettings:
         "rate": tenant.rate,
         "burst": tenant.burst,
         "networks": None if tenant.networks is None else list(tenant.networks),
+        "budgets": budgets.view(tenant.budgets),
         "defaults": {
             "weight": 1,
             "in_flight": settings.upstream_tenant_slots,

@@ -36,6 +36,7 @@ PAGES: Final[Mapping[str, Mapping[str, Handler]]] = {
         "/ops/tenants/{tenant}": {"GET": tenants.show},
         "/ops/tenants/{tenant}/pause": {"POST": tenants.pause},
         "/ops/tenants/{tenant}/resume": {"POST": tenants.resume},
+        "/ops/tenants/{tenant}/budgets": {"POST": tenants.set_budgets},
         "/ops/deliveries": {"GET": webhooks.find},
         "/ops/deliveries/redeliver": {"POST": webhooks.redeliver_dead},
         "/ops/deliveries/{delivery_id}": {"GET": webhooks.show},

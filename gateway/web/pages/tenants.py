@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gateway.dispatch import Role
+from gateway.errors import AmountRefused, InvalidRequest, Problem
+from gateway.money.budgets import Budget, Period, field_of, read_budget
 from gateway.web.api.endpoint_views import views
 from gateway.web.http.params import Reader
 from gateway.web.ops import keys as ops_keys
@@ -64,11 +66,12 @@ async def show(request: Request) -> Response:
         lane=lane,
         lane_state=(await lane_states(state, Role.SUBMIT, [lane]))[0],
         jobs=counts,
-        keys=[ops_keys.view(key) for key in keys],
+        keys=[ops_keys.view(key, tenant) for key in keys],
         endpoints=await views(resources, endpoints),
         limits=_limits(shown),
         budgets=fullest(budgets),
         currency=settings.currency,
+        budget_texts=[(period.value, _budget(tenant.budgets.get(period))) for period in Period],
         most={
             "upload_bytes": settings.tenant_uploads_bytes_max,
             "upload_count": settings.tenant_uploads_max,
@@ -85,11 +88,32 @@ async def pause(request: Request) -> Response:
     return RedirectResponse(f"/ops/tenants/{name_of(request)}?said=tenant_paused", 303)
 
 
+async def set_budgets(request: Request) -> Response:
+    """All budgets of the tenant at once: an empty field is no budget."""
+    viewer, form = await forms.acting(request)
+    changes: dict[str, object] = {}
+    problems: list[Problem] = []
+    for period in Period:
+        try:
+            budget = read_budget(form.get(period.value, "none"))
+            changes[field_of(period)] = budget.dump() if budget else None
+        except AmountRefused as error:
+            problems.append(Problem(period.value, "out_of_range", str(error)))
+    if problems:
+        raise InvalidRequest(problems)
+    await state_of(request).resources.tenants.change(name_of(request), changes, viewer.key.id)
+    return RedirectResponse(f"/ops/tenants/{name_of(request)}?said=budgets_changed", 303)
+
+
 async def resume(request: Request) -> Response:
     viewer, _ = await forms.acting(request)
     store = state_of(request).resources.tenants
     await store.resume(name_of(request), viewer.key.id)
     return RedirectResponse(f"/ops/tenants/{name_of(request)}?said=tenant_resumed", 303)
+
+
+def _budget(budget: Budget | None) -> str:
+    return budget.shown if budget else ""
 
 
 def _limits(shown: TenantSettings) -> list[tuple[str, float | str | None, float | str]]:

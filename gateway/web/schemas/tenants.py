@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from gateway.generation.texts import NotBlank
 from gateway.lifecycle import OnUnknown
 from gateway.tenants import Scope
+from gateway.web.schemas.budgets import Budgets, BudgetsRequest
 from gateway.web.schemas.jobs import Timestamp
 from gateway.web.schemas.ops import TENANT, OpsRequest
 from gateway.web.schemas.shape import shape
@@ -63,6 +64,9 @@ class TenantChange(OpsRequest):
             description="Networks (CIDR) that its webhooks may go to, in addition to those of the service.",
         )
     )
+    budgets: BudgetsRequest | None = Field(
+        default=None, description="How much money it may spend; null removes all its budgets."
+    )
 
 
 class NewTenantRequest(TenantChange):
@@ -88,6 +92,13 @@ class KeyRotation(OpsRequest):
         ge=0,
         le=MAX_OVERLAP_SECONDS,
         description="Seconds for which the old key stays valid.",
+    )
+
+
+class KeyChange(OpsRequest):
+    budgets: BudgetsRequest | None = Field(
+        description="How much money may be spent with this key; null removes all its budgets. The budgets of "
+        "its tenant count as well."
     )
 
 
@@ -145,6 +156,7 @@ class TenantSettings(TypedDict):
     burst: int | None
     networks: list[str] | None
     """Networks that its webhooks may go to, in addition to those of the service."""
+    budgets: Budgets
     defaults: TenantDefaults
     stored: TenantStored
     paused: TenantPaused | None
@@ -175,6 +187,8 @@ class ClientKey(TypedDict):
     revoked_at: Timestamp | None
     replaces: str | None
     """Id of the key that it replaced in a rotation."""
+    budgets: Budgets
+    """Of this key alone; those of its tenant count as well."""
 
 
 @shape

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,12 +18,14 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from gateway import cli
+from gateway.sandbox import prices as sandbox_prices
 from gateway.tenants import Scope
 from tests.gateway.commands.test_printing import Output
 from tests.gateway.local.test_valkey import eventually
 from tests.nursery import Nursery
 from tests.processes import ORDER, Machine, call, free_port, machine
 
+PRICES = str(Path(sandbox_prices.__file__).with_suffix(".toml"))
 WHY = "waits … for 日本 [fe80::1]"
 #: The words after each command. `{...}` are ids of the service's records.
 WORDS: dict[str, tuple[str, ...]] = {
@@ -31,6 +34,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "top": ("--once",),
     "keys create": ("--tenant", "acme", "--name", WHY),
     "keys list": (),
+    "keys set": ("{key}", "--budget", "day=25"),
     "keys rotate": ("{key}",),
     "keys revoke": ("{key}",),
     "tenants set": ("acme", "--title", WHY),
@@ -59,6 +63,9 @@ WORDS: dict[str, tuple[str, ...]] = {
     "subscribers pause": ("{endpoint}", "--reason", WHY),
     "subscribers paused": (),
     "subscribers resume": (),
+    "prices check": (PRICES,),
+    "prices set": (PRICES,),
+    "prices list": (),
     "accounts pause": ("--reason", WHY),
     "accounts list": (),
     "accounts show": (),

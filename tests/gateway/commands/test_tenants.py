@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from redis import Redis
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from gateway.commands import tenants
-from gateway.errors import ConfigurationError
+from gateway.commands import keys, tenants
+from gateway.errors import ConfigurationError, NotFound
+from gateway.keyring import Keyring
+from gateway.tenants import CLIENT_SCOPES
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -100,3 +103,35 @@ def test_networks_of_its_own_are_set_and_taken_back(redis_url: str) -> None:
     found = CliRunner().invoke(app, ["tenants", "set", "acme", "--networks", "10.1.0.1/16", *where])
     assert isinstance(found.exception, ConfigurationError)
     assert "--networks" in str(found.exception)
+
+
+@pytest.mark.usefixtures("empty_redis")
+def test_budgets_are_set_shown_and_removed(redis_url: str) -> None:
+    where = ("--redis-url", redis_url)
+    code, text = run("set", "acme", "--budget", "day=10", "--budget", "month=100.5:soft", *where)
+    assert code == 0
+    assert "budgets     day=10.0000 month=100.5000:soft\n" in text
+    shown = json.loads(run("set", "acme", "--budget", "day=none", "--json", *where)[1])
+    assert shown["budgets"] == {"month": {"limit": "100.5000", "hard": False}}
+    assert json.loads(run("list", "--json", *where)[1])["budgets"] == shown["budgets"]
+
+
+@pytest.mark.parametrize("given", ["day", "year=1", "day=", "day=-1", "day=abc", "day=1:firm", "day=1e3"])
+def test_a_wrong_budget_is_refused_with_what_to_send(redis_url: str, given: str) -> None:
+    found = CliRunner().invoke(app, ["tenants", "set", "acme", "--budget", given, "--redis-url", redis_url])
+    assert isinstance(found.exception, ConfigurationError)
+    assert str(found.exception).startswith("--budget ")
+    assert re.search("[;:] send ", str(found.exception))
+
+
+@pytest.mark.usefixtures("empty_redis")
+def test_a_key_has_budgets_of_its_own(redis_url: str) -> None:
+    keyring = Keyring.parse(Keyring.generate())
+    made = keys.create(redis_url, keyring, "acme", CLIENT_SCOPES, "test")
+    words = ["keys", "set", made.key_id, "--budget", "total=3", "--redis-url", redis_url]
+    assert "total=3.0000" in CliRunner().invoke(app, words).output
+    shown = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
+    assert (shown["key_id"], shown["budgets"]) == (made.key_id, {"total": {"limit": "3.0000", "hard": True}})
+    assert f"of key {made.key_id}  total=3.0000" in run("show", "acme", "--redis-url", redis_url)[1]
+    words[2] = "0a0b0c0d0e0f"
+    assert isinstance(CliRunner().invoke(app, words).exception, NotFound)

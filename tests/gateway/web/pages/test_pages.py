@@ -11,6 +11,7 @@ import pytest
 
 from gateway.assets import Asset, AssetState, Variant
 from gateway.media.folder import FolderStore
+from gateway.money.budgets import Budget, Period
 from gateway.store import keys
 from gateway.store.samples import Sample
 from gateway.web.pages import overview
@@ -205,6 +206,22 @@ async def test_a_tenant_is_paused_and_resumed(
     assert "too much" in (await browser.get("/ops/tenants/acme")).text
     await browser.post("/ops/tenants/acme/resume", data={"token": token})
     assert (await state.resources.tenants.read("acme")).paused_at is None
+
+
+async def test_budgets_of_a_tenant_are_set_all_at_once(
+    browser: httpx.AsyncClient, client: httpx.AsyncClient, token: str, state: State
+) -> None:
+    where = "/ops/tenants/acme/budgets"
+    answer = await browser.post(where, data={"token": token, "day": "10", "month": "100:soft"})
+    assert answer.status_code == 303
+    page = (await browser.get("/ops/tenants/acme")).text
+    assert 'name="day" value="10.0000"' in page
+    assert 'name="month" value="100.0000:soft"' in page
+    assert 'name="total" value=""' in page
+    refused = await browser.post(where, data={"token": token, "day": "-1", "total": "x"})
+    assert (refused.status_code, refused.text.count("send an amount such as")) == (422, 2)
+    await browser.post(where, data={"token": token, "total": "3"})
+    assert (await state.resources.tenants.read("acme")).budgets == {Period.TOTAL: Budget(3_000_000, True)}
 
 
 async def test_dead_letters_are_sent_again_one_or_all(
