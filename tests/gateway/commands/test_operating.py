@@ -122,7 +122,7 @@ def test_a_shell_can_complete_the_commands(service: Machine) -> None:
 
 
 def test_what_jobs_cost_is_shown_compared_and_exported(service: Machine, operator: dict[str, str]) -> None:
-    with Redis.from_url(service.redis.url, decode_responses=True) as redis:
+    with Redis.from_url(service.url, decode_responses=True) as redis:
         today = datetime.now(UTC).date().isoformat()
         for period in (today, today[:7], "total"):
             redis.hset(keys.balance("spender", period), "*|charged", "275000")
@@ -136,11 +136,10 @@ def test_what_jobs_cost_is_shown_compared_and_exported(service: Machine, operato
         assert (code, json.loads(text)["different"]) == (
             1,
             2,
-        )  # the day and the month, of which no entry tells
+        )
         entry = {"kind": "charge", "job": "job_1", "tenant": "spender", "key": "", "amount": "275000"}
-        redis.xadd(
-            keys.ledger(today), entry | {"period": today, "priced": "", "why": "upstream", "taken": "0"}
-        )  # type: ignore[arg-type]
+        entry |= {"period": today, "priced": "", "why": "upstream", "taken": "0"}
+        redis.xadd(keys.ledger(today), entry)  # type: ignore[arg-type]
     code, text = run(service, "ledger", "check", **operator)
     assert code == 0
     assert text.endswith("none differ\n")
