@@ -98,7 +98,7 @@ class Job:
     `key`: the id of the client key that posted it. `estimate`: of one submission, in micro-units, None if no
     price is known; `upper_bound`: it may cost less; `priced`: since when that price is valid. `reserved`: for
     submissions that may still be charged; `suspense`: the same after its end; `charged`: so far, None before;
-    `charge_basis`: how that is known.
+    `charge_basis`: how that is known. `sent_again`: the epoch after which it was decided to send it again.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -158,6 +158,7 @@ class Job:
     priced: str | None = None
     reserved: int = 0
     suspense: int = 0
+    sent_again: int = 0
     charged: int | None = None
     charge_basis: str | None = None
     archived: str | None = None
@@ -242,6 +243,7 @@ _INTEGERS = (
     "estimate",
     "reserved",
     "suspense",
+    "sent_again",
     "charged",
 )
 _TEXTS = (

@@ -22,6 +22,7 @@ from gateway.media.base import MediaStore
 from gateway.media.inline import InlineFiles
 from gateway.media.links import MediaLinks
 from gateway.media.opening import open_store
+from gateway.money.told import CostReader
 from gateway.settings import Settings
 from gateway.settlement import Mirroring, Settlement
 from gateway.store.accounts import RedisAccounts
@@ -32,6 +33,7 @@ from gateway.store.archive_writer import RedisArchive
 from gateway.store.assets import RedisAssets
 from gateway.store.balances import RedisBalances
 from gateway.store.base import AdmissionLimits
+from gateway.store.charges import RedisCharges
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
 from gateway.store.deliveries import RedisDeliveryStore
@@ -105,6 +107,7 @@ class Resources:
     accounts: RedisAccounts
     tenants: RedisTenants
     prices: RedisPrices
+    charges: RedisCharges
     ops_log: RedisOpsLog
     unknown_jobs: RedisUnknownJobs
     job_history: RedisJobHistory
@@ -232,6 +235,7 @@ def build(
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
         prices=RedisPrices(redis, scripts),
+        charges=RedisCharges(scripts),
         ops_log=RedisOpsLog(redis),
         unknown_jobs=RedisUnknownJobs(redis),
         job_history=RedisJobHistory(redis, archived),
@@ -284,4 +288,5 @@ def _settlement(
         client_url=base,
         currency=settings.currency,
         mirroring=mirroring,
+        costs=CostReader(settings.currency, settings.credit_price),
     )

@@ -18,7 +18,7 @@ from gateway.store import keys
 AMOUNTS = ("reserved", "charged", "suspense", "wasted")
 #: What one submission costs in tests.
 PRICE = 275_000
-PRICED = {"key": "k1", "estimate": PRICE, "priced": "2026-12-01"}
+PRICED: dict[str, Any] = {"key": "k1", "estimate": PRICE, "priced": "2026-12-01"}
 
 
 async def entries(redis: Redis) -> list[Entry]:

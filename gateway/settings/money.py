@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,13 @@ def _currency(value: str) -> str:
 class MoneySettings(BaseSettings):
     currency: Annotated[str, AfterValidator(_currency)] = Field(
         CURRENCY, description="Currency of all prices, budgets and charges, the same in all processes."
+    )
+    credit_price: Decimal = Field(
+        Decimal("0.005"),
+        ge=0,
+        le=1_000_000,
+        allow_inf_nan=False,
+        description="Price of one of Vidu's credits, where an answer says only credits.",
     )
     prices_file: Annotated[Path | None, BeforeValidator(or_none)] = Field(
         None, description="Price file (TOML). Empty: prices are in the store, changed by operators."

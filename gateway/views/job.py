@@ -266,7 +266,7 @@ def _cost(job: jobs.Job, currency: str) -> Cost:
     return {
         "estimate": None if job.estimate is None else to_text(job.estimate),
         "upper_bound": job.upper_bound,
-        "reserved": to_text(job.reserved),
+        "reserved": to_text(job.reserved + job.suspense),
         "charged": None if job.charged is None else to_text(job.charged),
         "basis": job.charge_basis,
         "currency": currency,

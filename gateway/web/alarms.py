@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
 from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
-from gateway.store.spend import MoneyGauges, SoonSpent
+from gateway.store.spend import MoneyGauges
+from gateway.web.alarm_texts import soon_spent, span
 
 QUEUE_SECONDS: Final = 1800
 UNKNOWN_SECONDS: Final = 2400
@@ -161,7 +161,7 @@ def _processes(now: Figures) -> Iterator[Alarm]:
     if now.durable is False:
         yield _alarm("RedisCouldForget", "Redis writes are not durable")
     if now.unsafe_failover_seconds is not None and now.unsafe_failover_seconds < FAILOVER_SECONDS:
-        ago = _time(now.unsafe_failover_seconds)
+        ago = span(now.unsafe_failover_seconds)
         text = f"another server became the primary of Redis {ago} ago: acknowledged writes may be gone"
         yield _alarm("StoreFailedOver", text)
     if now.on_hold:
@@ -197,7 +197,7 @@ def _no_worker(now: Figures) -> str:
         return "no worker has run yet"
     if now.workers == 0:
         return "no worker runs"
-    return f"no worker has run a sweep for {_time(now.sweep_seconds)}"
+    return f"no worker has run a sweep for {span(now.sweep_seconds)}"
 
 
 def _upstream(now: Figures) -> Iterator[Alarm]:
@@ -205,7 +205,7 @@ def _upstream(now: Figures) -> Iterator[Alarm]:
         yield _paused(paused, len(now.accounts))
     open_accounts = [one for one in now.accounts if not one.paused]
     if held := [one for one in open_accounts if one.held]:
-        accounts = ", ".join(f"with {one.name} for {_time(one.hold_seconds)} more" for one in held)
+        accounts = ", ".join(f"with {one.name} for {span(one.hold_seconds)} more" for one in held)
         yield _alarm("AccountHeld", f"the upstream answered 429: nothing is sent {accounts}")
     if cut := [one for one in open_accounts if one.limit > 1 and 2 * one.slots <= one.limit]:
         limits = ", ".join(f"{one.name} may hold {one.slots} of {one.limit} slots" for one in cut)
@@ -216,13 +216,13 @@ def _upstream(now: Figures) -> Iterator[Alarm]:
         held_by = f"{now.unknown} jobs with an unknown outcome hold most of the {slots} slots"
         yield _alarm("UnknownsHoldSlots", f"{held_by}{waiting}: the upstream's answers were lost")
     if now.unknown_seconds > UNKNOWN_SECONDS:
-        yield _alarm("UnknownOld", f"an outcome has been unknown for {_time(now.unknown_seconds)}")
+        yield _alarm("UnknownOld", f"an outcome has been unknown for {span(now.unknown_seconds)}")
     unheard = now.callback_path_seconds
     if unheard is None:
         unheard = now.callback_path_unproven_seconds
     if now.callbacks and unheard is not None and unheard > CALLBACK_PATH_SECONDS:
         since = "have not reached us" if now.callback_path_seconds is not None else "have never reached us"
-        text = f"callbacks {since} for {_time(unheard)}: polling finds results later"
+        text = f"callbacks {since} for {span(unheard)}: polling finds results later"
         yield _alarm("CallbackPathDead", text)
     if words := [word for word, seconds in now.unknown_statuses.items() if seconds < STATUS_SECONDS]:
         quoted = ", ".join(f'"{word}"' for word in words[:_MAX_WORDS])
@@ -245,9 +245,9 @@ def _paused(paused: Sequence[AccountGauges], accounts: int) -> Alarm:
 def _queues(now: Figures) -> Iterator[Alarm]:
     if now.queue_seconds > QUEUE_SECONDS:
         whose = f", of tenant {now.queue_tenant}," if now.queue_tenant else ""
-        yield _alarm("QueueOld", f"the oldest job{whose} has waited for {_time(now.queue_seconds)}")
+        yield _alarm("QueueOld", f"the oldest job{whose} has waited for {span(now.queue_seconds)}")
     if now.due_seconds > DUE_SECONDS:
-        waited = _time(now.due_seconds)
+        waited = span(now.due_seconds)
         yield _alarm("DeliveriesOverdue", f"a due webhook has waited for {waited}: too few workers")
     if now.dead > 0:
         yield _alarm("DeadLetters", f"{now.dead} webhooks are dead letters")
@@ -260,7 +260,7 @@ def _subscribers(now: Figures) -> Iterator[Alarm]:
     failing = [one for one in now.failing if one.open or one.seconds > FAILING_SECONDS]
     for one in failing[:MOST_SUBSCRIBERS]:
         paused = "; its circuit breaker is open" if one.open else ""
-        text = f"{one.url} of tenant {one.tenant} has failed for {_time(one.seconds)}: {one.error}{paused}"
+        text = f"{one.url} of tenant {one.tenant} has failed for {span(one.seconds)}: {one.error}{paused}"
         page = f"/ops/endpoints/{one.lane}" if one.lane.startswith("ep_") else None
         yield _alarm("SubscriberFails", text, page=page, subject=one.lane)
     if len(failing) > MOST_SUBSCRIBERS:
@@ -271,7 +271,7 @@ def _subscribers(now: Figures) -> Iterator[Alarm]:
 def _money(now: MoneyGauges) -> Iterator[Alarm]:
     if now.suspense_seconds > SUSPENSE_SECONDS:
         jobs = "1 job" if now.suspended == 1 else f"{now.suspended} jobs"
-        waited = f"the longest for {_time(now.suspense_seconds)}: was it paid?"
+        waited = f"the longest for {span(now.suspense_seconds)}: was it paid?"
         yield _alarm("MoneyInSuspense", f"money of {jobs} is in suspense, {waited}")
     if now.check is not None and now.check.different:
         yield _alarm("LedgerDrift", f"{now.check.different} balances are not what the ledger says")
@@ -282,25 +282,9 @@ def _money(now: MoneyGauges) -> Iterator[Alarm]:
             "LedgerDrift", f"jobs cost {now.spend.drift:.0%} more than estimated", subject="estimates"
         )
     for one in now.spend.soon[:_MAX_BUDGETS]:
-        yield _alarm("BudgetSoonSpent", _soon(one), subject=f"{one.tenant}-{one.period}-{one.key or 'all'}")
+        yield _alarm(
+            "BudgetSoonSpent", soon_spent(one), subject=f"{one.tenant}-{one.period}-{one.key or 'all'}"
+        )
     if now.spend.soon_total > _MAX_BUDGETS:
         more = now.spend.soon_total - _MAX_BUDGETS
         yield _alarm("BudgetSoonSpent", f"{more} more budgets will be spent early", subject="more")
-
-
-def _soon(one: SoonSpent) -> str:
-    whose = f"key {one.key} of tenant {one.tenant}" if one.key else f"tenant {one.tenant}"
-    used = f"{whose} has used {100 * one.used / max(1, one.limit):.0f} % of its budget"
-    if one.at is None:
-        return used
-    of = f"of the {one.period}"
-    if one.used >= one.limit:
-        return f"{used} {of}"
-    return f"{used} {of}; it will be spent by {datetime.fromtimestamp(one.at / 1000, UTC):%b %d, %H:%M} UTC"
-
-
-def _time(seconds: float) -> str:
-    hours, minutes = divmod(int(seconds) // 60, 60)
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from gateway.dispatch import Role
@@ -29,7 +30,9 @@ from gateway.upstream.base import (
     Unknown,
     UpstreamError,
 )
+from gateway.views.job import public
 from tests.books import PRICE, PRICED, amounts, check, entries, set_budget
+from tests.gateway.store.conftest import stored_body
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed, working
 
@@ -345,3 +348,25 @@ async def test_a_job_waits_for_an_operator_without_losing_its_reservation(rig: R
     job = await rig.accept(**PRICED, on_unknown=OnUnknown.MANUAL)
     job = await rig.submit(job, Unknown("lost"))
     assert (await rig.read(job)).reserved == PRICE
+
+
+@pytest.mark.parametrize("end", ["rejected", "failed", "given_up", "sent_again", "canceled"])
+async def test_the_final_event_shows_the_money_that_the_job_has_then(rig: Rig, end: str) -> None:
+    await rig.endpoint("https://example.com/hook")
+    match end:
+        case "rejected":
+            job = await rig.submit(await rig.accept(**PRICED), Rejected(FAILED))
+        case "failed":
+            job = await rig.confirm(await rig.submitted(**PRICED), Found(failed()))
+        case "given_up":
+            job = await given_up(rig)
+        case "sent_again":
+            job = await rig.submit(await sent_again(rig), Accepted("task_2"))
+            job = await rig.confirm(job, Found(made("task_2")))
+        case _:
+            job = await sent_again(rig)
+            await rig.resources.settlement.cancel(job, [])
+            job = await rig.read(job)
+    [delivery] = await rig.deliveries(job)
+    event = orjson.loads(await stored_body(rig.redis, delivery.event_id) or "")
+    assert event["data"]["cost"] == public(job, client_url="")["cost"]

@@ -34,7 +34,7 @@ FAULTS: Final = (
     *("too_few", "too_many", "too_long", "blank", "unknown_model", "too_many_images_with_video"),
     *("off_peak_unavailable", "body_too_large", "not_yours_to_give"),
     # money
-    *("budget_exceeded", "price_unknown", "wrong_currency"),
+    *("wrong_currency", "budget_exceeded", "price_unknown"),
     # files of results
     *("result_not_ready", "variant_unavailable", "result_gone", "link_refused"),
     # URLs

@@ -45,6 +45,13 @@ async def resolve(state: State, job: Job, action: Action, task_id: str | None, b
     )
 
 
+async def charge(state: State, job: Job, amount: int, reason: str, by: str) -> Job:
+    """Decide what a finished job cost, in micro-units; returns the job. Conflict if nothing is in suspense
+    for it."""
+    await state.resources.charges.decide(job, amount, reason, by)
+    return await state.resources.jobs.read(job.id) or job
+
+
 async def redeliver(state: State, delivery: Delivery, by: str) -> Delivery:
     """Redeliver the delivery; returns it, pending. Conflict if it cannot be redelivered."""
     entry = AuditEntry("delivery_sent_again", by, {"delivery": delivery.id, "tenant": delivery.tenant})

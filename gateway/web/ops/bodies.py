@@ -30,6 +30,7 @@ _MAX_SHOWN_CHARACTERS: Final = 64
 _EXPECTED: Final = {
     "action": f"one of {', '.join(Action)}",
     "task_id": "the upstream's id of the task: 1 to 128 visible ASCII characters",
+    "amount": EXPECTED,
     "reason": "a sentence for other operators",
     "on_unknown": f"one of {', '.join(OnUnknown)}, or null for the service's default",
     "tenant": "a name of 1 to 32 of a-z, 0-9, _ and -, not starting with _ or -",

@@ -10,9 +10,10 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.errors import NotFound
+from gateway.errors import AmountRefused, InvalidRequest, NotFound, Problem
 from gateway.jobs import JOB_ID, Job, rfc3339
 from gateway.lifecycle import JobState
+from gateway.money.amounts import to_micros
 from gateway.tenants import Key
 from gateway.views.job import summary
 from gateway.web.api.jobs import AFTER, LIMIT, read_timeline
@@ -61,6 +62,22 @@ async def resolve(request: Request, key: Key, _: Params) -> Response:
     state = state_of(request)
     job = await actions.resolve(state, await job_of(request), wanted.action, wanted.task_id, key.id)
     return json_answer(await with_history(state, job))
+
+
+async def charge(request: Request, key: Key, _: Params) -> Response:
+    """The job after an operator decided what it cost. Conflict if nothing is in suspense for it."""
+    wanted = await bodies.read(request, key, schemas.ChargeRequest)
+    state = state_of(request)
+    job = await actions.charge(state, await job_of(request), amount_of(wanted), wanted.reason, key.id)
+    return json_answer(await with_history(state, job))
+
+
+def amount_of(wanted: schemas.ChargeRequest) -> int:
+    """In micro-units. Raises InvalidRequest."""
+    try:
+        return to_micros(wanted.amount)
+    except AmountRefused as error:
+        raise InvalidRequest([Problem("amount", "out_of_range", str(error))]) from None
 
 
 async def cancel(request: Request, key: Key, _: Params) -> Response:

@@ -52,6 +52,12 @@ _JOBS: Final = (
         _WRITE, body=schemas.ResolveRequest, problems=(409,),
     ),
     Operation(
+        "POST", "/ops/api/jobs/{job_id}/charge", "opsChargeJob",
+        "Decide what a finished job in suspense cost", jobs.charge,
+        {200: Reply("The job after the decision.", schemas.JobWithHistory)},
+        _WRITE, body=schemas.ChargeRequest, problems=(409,),
+    ),
+    Operation(
         "GET", "/ops/api/unknown", "listUnknownJobs", "List jobs whose outcome is unknown", jobs.unknown,
         {200: Reply("A page, longest unknown first.", schemas.UnknownList)},
         _READ, query=(jobs.UNKNOWN_AFTER, LIMIT),

@@ -31,6 +31,7 @@ PAGES: Final[Mapping[str, Mapping[str, Handler]]] = {
         "/ops/jobs": {"GET": jobs.find},
         "/ops/jobs/{job_id}": {"GET": jobs.show},
         "/ops/jobs/{job_id}/cancel": {"POST": jobs.cancel},
+        "/ops/jobs/{job_id}/charge": {"POST": jobs.charge},
         "/ops/jobs/{job_id}/resolve": {"POST": jobs.resolve},
         "/ops/tenants": {"GET": tenants.show_all},
         "/ops/tenants/{tenant}": {"GET": tenants.show},

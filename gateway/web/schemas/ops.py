@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 
 from gateway.generation.texts import NotBlank
 from gateway.lifecycle import OnUnknown
+from gateway.money.amounts import PATTERN
 from gateway.resolution import Action
 from gateway.store.base import AccountState
 from gateway.web.schemas.jobs import Count, JobSummary, Timestamp
@@ -46,6 +47,14 @@ class ResolveRequest(OpsRequest):
 
 
 class PauseRequest(OpsRequest):
+    reason: Reason
+
+
+class ChargeRequest(OpsRequest):
+    amount: str = Field(
+        pattern=PATTERN,
+        description='What the job cost, such as "0.2750"; "0" if the upstream did not charge it.',
+    )
     reason: Reason
 
 

@@ -139,7 +139,7 @@ def test_what_jobs_cost_is_shown_compared_and_exported(service: Machine, operato
         )
         entry = {"kind": "charge", "job": "job_1", "tenant": "spender", "key": "", "amount": "275000"}
         entry |= {"period": today, "priced": "", "why": "upstream", "taken": "0"}
-        redis.xadd(keys.ledger(today), entry)  # type: ignore[arg-type]
+        redis.xadd(keys.ledger(today), entry)
     code, text = run(service, "ledger", "check", **operator)
     assert code == 0
     assert text.endswith("none differ\n")

@@ -192,7 +192,7 @@ async def test_many_posts_at_once_never_exceed_a_budget(redis: Redis, jobs: Redi
 async def test_a_budget_of_a_total_is_not_renewed_by_another_day(redis: Redis, accept: Accept) -> None:
     names = await today(redis)
     await set_budget(redis, 2 * PRICE, "total")
-    await redis.hset(keys.balance("acme", "total"), "*|charged", PRICE)  # type: ignore[misc]
+    await redis.hset(keys.balance("acme", "total"), "*|charged", str(PRICE))  # type: ignore[misc]
     await accept(**PRICED)
     with pytest.raises(BudgetExceeded) as refused:
         await accept(**PRICED)

@@ -196,16 +196,17 @@ function money.is_in_suspense(key)
   return number_of(key, 'suspense') > 0
 end
 
--- How many of the tasks that the job is known to have are not charged yet.
+-- How many tasks, known or proven by a callback, are not charged yet.
 local function tasks_in_doubt(key)
   local tasks_paid, doubt = {}, 0
   for _, task in ipairs(cjson.decode(record.get(key, 'paid') or '[]')) do tasks_paid[task] = true end
   local known = cjson.decode(record.get(key, 'earlier') or '[]')
   known[#known + 1] = record.get(key, 'task_id')
+  if #known == 0 then return record.get(key, 'evidence') and 1 or 0 end
   for _, task in ipairs(known) do
     if not tasks_paid[task] then doubt = doubt + 1 end
   end
-  return math.max(doubt, record.get(key, 'evidence') and 1 or 0)
+  return doubt
 end
 
 -- The job is final, and what is known to be charged is charged: returns what is left for a submission that provably was
