@@ -7,8 +7,8 @@
 --   suspense   of finished jobs whose outcome is not known
 --   told       the highest threshold of the budget, in per cent, that was told
 --   jobs, completed, failed, canceled   how many were accepted, and how they ended: only in the period of a day
---   unsaid     the part of charged that is an estimate, because the upstream said nothing; dearer, cheaper: how far what
---              it said was above and below the estimates: only in the period of a day
+--   unsaid     the part of charged that is an estimate, because the upstream said nothing; dearer, cheaper: how far
+--              what it said was above and below the estimates: only in the period of a day
 -- {gw}:ledger:<day>, a stream: every change of the first four, never changed itself. The balances can be computed from
 --   it. kind: reserve | charge: `taken` of what was reserved | return | suspense: from reserved | adjust: a charge
 --   that took `taken` out of suspense
