@@ -14,6 +14,7 @@ from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, rfc3339
 from gateway.lifecycle import JobState
 from gateway.money.prices import CURRENCY
 from gateway.views import job as job_view
+from gateway.views.budgets import budgets_of
 
 
 class EventType(StrEnum):
@@ -23,6 +24,7 @@ class EventType(StrEnum):
     FAILED = "job.failed"
     CANCELED = "job.canceled"
     LATE_RESULT = "job.late_result"  #: after job.failed: the task was completed after all; the state stays
+    BUDGET_THRESHOLD = "budget.threshold"  #: the acceptance of the job reached 50, 80 or 100 % of a budget
     MIRRORED = "job.mirrored"  #: the video is copied, and each other file is copied or given up
 
 
@@ -72,7 +74,7 @@ _NOT_SENT_YET: Final[dict[str, Any]] = {
 
 def event_id(job_id: str, kind: str) -> str:
     """The event's id. It depends only on job and type, so that creating the event again gives the same id."""
-    return f"evt_{job_id.removeprefix('job_')}_{kind.removeprefix('job.')}"
+    return f"evt_{job_id.removeprefix('job_')}_{kind.removeprefix('job.').replace('.', '_')}"
 
 
 def expand(filters: Sequence[str]) -> tuple[EventType, ...]:
@@ -123,7 +125,7 @@ def make_step(
     reserved = job.estimate or 0  # as when it was accepted
     changes: dict[str, Any] = {"state": JobState.SUBMITTED, "reserved": reserved, **_NOT_FINISHED_YET}
     at = job.submitted_at or job.created_at
-    if kind is EventType.QUEUED:
+    if kind in (EventType.QUEUED, EventType.BUDGET_THRESHOLD):
         changes |= {"state": JobState.QUEUED, **_NOT_SENT_YET}
         at = job.created_at
     return _frozen(replace(job, **changes), kind, payload, at, client_url, currency)
@@ -141,10 +143,10 @@ def short_enough(payload: str | None) -> str | None:
 
 
 def _frozen(job: Job, kind: EventType, payload: str | None, at: int, client_url: str, currency: str) -> Event:
-    data: job_view.Job | job_view.EventJob
-    if payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS:
-        data = {**job_view.public(job, client_url=client_url, currency=currency), "payload_omitted": True}
-    else:
-        data = job_view.public(job, client_url=client_url, payload=payload, currency=currency)
-    body = orjson.dumps({"type": kind, "timestamp": rfc3339(at), "data": data})
+    long = payload is not None and len(payload) > EVENT_PAYLOAD_CHARACTERS
+    shown = job_view.public(job, client_url=client_url, payload=None if long else payload, currency=currency)
+    more: dict[str, Any] = {"payload_omitted": True} if long else {}
+    if kind is EventType.BUDGET_THRESHOLD:
+        more["budgets"] = budgets_of(job)
+    body = orjson.dumps({"type": kind, "timestamp": rfc3339(at), "data": {**shown, **more}})
     return Event(event_id(job.id, kind), kind, job.id, job.tenant, at, body, job.trace)

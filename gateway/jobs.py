@@ -99,6 +99,7 @@ class Job:
     price is known; `upper_bound`: it may cost less; `priced`: since when that price is valid. `reserved`: for
     submissions that may still be charged; `suspense`: the same after its end; `charged`: so far, None before;
     `charge_basis`: how that is known. `sent_again`: the epoch after which it was decided to send it again.
+    `budgets`: those of which its acceptance reached a threshold.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -161,6 +162,7 @@ class Job:
     sent_again: int = 0
     charged: int | None = None
     charge_basis: str | None = None
+    budgets: list[Any] = field(default_factory=list)
     archived: str | None = None
 
     def account_of(self, task_id: str) -> str:
@@ -215,7 +217,7 @@ def mirror_ticket(job: Job, variant: Variant) -> Ticket:
 
 _JSON = (
     *("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late"),
-    *("elsewhere", "uploads"),
+    *("elsewhere", "uploads", "budgets"),
 )
 _INTEGERS = (
     "created_at",
@@ -250,9 +252,7 @@ _TEXTS = (
     *("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused"),
     "account",
     "trace",
-    "door",
-    "archived",
-    *("key", "priced", "charge_basis"),
+    *("door", "archived", "key", "priced", "charge_basis"),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -31,10 +31,16 @@ async def entries(redis: Redis) -> list[Entry]:
 
 async def balances(redis: Redis, *names: str) -> Sums:
     """All figures of these names in all periods."""
+    stored = [key async for key in redis.scan_iter(f"{PREFIX}tenant:*:balance:*")]
+    return figures({key: await redis.hgetall(key) for key in stored}, *names)  # type: ignore[misc]
+
+
+def figures(stored: Mapping[str, Mapping[str, str]], *names: str) -> Sums:
+    """The figures of these names in hashes of balances."""
     found: Sums = Counter()
-    async for key in redis.scan_iter(f"{PREFIX}tenant:*:balance:*"):
+    for key, fields in stored.items():
         _, _, tenant, _, period = key.split(":")
-        for field, value in (await redis.hgetall(key)).items():  # type: ignore[misc]
+        for field, value in fields.items():
             whose, _, name = field.partition("|")
             if name in (names or AMOUNTS):
                 found[Balance(tenant, whose, period, name)] = int(value)
@@ -64,9 +70,16 @@ async def set_budget(
 
 
 def disagreements(
-    records: Sequence[dict[str, str]], found: Sums, written: Sequence[Entry], suspended: set[str]
+    records: Sequence[Mapping[str, str]],
+    found: Sums,
+    written: Sequence[Entry],
+    suspended: set[str],
+    *,
+    all_there: bool = True,
 ) -> list[str]:
-    """Every way in which records, balances and ledger do not agree. `records`: of all jobs, with `id`."""
+    """Every way in which records, balances and ledger do not agree. `records`: of all jobs, with `id`.
+    `all_there`: no job was forgotten; what is charged for those is only in the balances."""
+    compared = ("reserved", "charged", "suspense") if all_there else ("reserved", "suspense")
     wrong = []
     stored = {balance: amount for balance, amount in found.items() if amount}
     sums = ledger.in_all_periods(ledger.recompute(written))
@@ -76,7 +89,7 @@ def disagreements(
     wrong += [f"{balance} is {amount}" for balance, amount in stored.items() if amount < 0]
     of_jobs: Counter[tuple[str, str]] = Counter()
     for record in records:
-        for name in ("reserved", "charged", "suspense"):
+        for name in compared:
             of_jobs[record["tenant"], name] += int(record.get(name, 0))
         if ("suspense" in record) != (record["id"] in suspended):
             wrong.append(f"{record['id']} is in suspense and not in the list, or the other way round")
@@ -85,7 +98,7 @@ def disagreements(
     totals = {
         (one.tenant, one.name): amount
         for one, amount in stored.items()
-        if (one.whose, one.period) == (ledger.WHOLE, "total") and one.name != "wasted"
+        if (one.whose, one.period) == (ledger.WHOLE, "total") and one.name in compared
     }
     if totals != {name: amount for name, amount in of_jobs.items() if amount}:
         wrong.append(f"the records say {dict(of_jobs)}, and the balances {totals}")

@@ -21,6 +21,7 @@ from gateway.errors import (
     PriceUnknown,
     RateLimited,
 )
+from gateway.events import EventType
 from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, Priority
 from gateway.money.amounts import to_text
 from gateway.store import arguments, keys
@@ -90,6 +91,7 @@ class Admissions:
             "fields": fields,
             "ticket": f"{job.tenant}|{job.id}",
             "step": arguments.STEPS[job.state],
+            "threshold": EventType.BUDGET_THRESHOLD,
             "deliver": self._deliver,
             "dispatch": self._dispatch,
             "priority": job.priority,
@@ -237,10 +239,10 @@ def refusal_of(outcome: str, found: Sequence[Any], most: int | None) -> GatewayE
                 limit="stored_bytes",
             )
         case "over_budget":
-            amounts = dict(zip(_AMOUNTS, map(to_text, map(int, found[2:])), strict=True))
-            return BudgetExceeded(f"{found[0]} {found[1]}", **amounts)
+            amounts = dict(zip(_AMOUNTS, map(to_text, map(int, found[1:])), strict=True))
+            return BudgetExceeded(found[0], **amounts)
         case "price_unknown":
-            return PriceUnknown(f"{found[0]} {found[1]}")
+            return PriceUnknown(found[0])
         case "media":
             return LimitReached(
                 f"with this job, the inline media of this tenant's unfinished jobs would take {found[0]} of "

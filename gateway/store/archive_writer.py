@@ -107,7 +107,7 @@ class RedisArchive:
             "final": _FINAL,
             "pending": DeliveryState.PENDING,
             "variants": list(Variant),
-            "steps": arguments.STEP_TYPES,
+            "steps": arguments.TICKET_TYPES,
         }
         return Moved(await self._scripts.run("archive", [keys.job(job_id)], [arguments.dump(order)]))
 

@@ -35,6 +35,8 @@ _FINAL_JOB: Final = {state.value: True for state in FINAL}
 STEPS: Final = {state.value: kind.value for state, kind in TYPE_OF_STATE.items() if kind not in FINAL_TYPES}
 #: The types that a worker creates if an endpoint wants them.
 STEP_TYPES: Final = (*STEPS.values(), EventType.MIRRORED.value)
+#: The same, with those that hardly any job causes.
+TICKET_TYPES: Final = (*STEP_TYPES, EventType.BUDGET_THRESHOLD.value)
 _MOVES: Final = {
     event: {before.value: after.value for before, after in job_transitions(event).items()}
     for event in JobEvent

@@ -49,7 +49,6 @@ LEDGER_MOVED = f"{PREFIX}ledger:moved"
 LEDGER_SINCE = f"{PREFIX}ledger:since"
 LEDGER_CHECKED = f"{PREFIX}ledger:checked"
 SPEND = f"{PREFIX}spend"
-BUDGET_NOTICES = f"{PREFIX}budget_notices"
 PRICES = f"{PREFIX}prices"
 PRICE_BOOKS = f"{PREFIX}price_books"
 

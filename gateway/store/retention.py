@@ -82,7 +82,7 @@ class RedisRetention:
             "final": _FINAL,
             "pending": DeliveryState.PENDING,
             "variants": list(Variant),
-            "steps": arguments.STEP_TYPES,
+            "steps": arguments.TICKET_TYPES,
             "events": [event_id(job_id, kind) for kind in EventType],
         }
         answer: int = await self._scripts.run(early.verb, [keys.job(job_id)], [arguments.dump(order)])
@@ -103,7 +103,7 @@ class RedisRetention:
             "pending": DeliveryState.PENDING,
             "retention_ms": self._retention_ms,
             "again_ms": _AGAIN_MS,
-            "steps": arguments.STEP_TYPES,
+            "steps": arguments.TICKET_TYPES,
             "events": [event_id(job_id, kind) for kind in EventType],
             "later": later,
         }

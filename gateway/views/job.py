@@ -13,6 +13,7 @@ from gateway.jobs import Priority, Spend, rfc3339
 from gateway.lifecycle import JobState, OnUnknown, Status
 from gateway.money.amounts import to_text
 from gateway.money.prices import CURRENCY, Estimate
+from gateway.views.budgets import BudgetReached
 from gateway.views.result import OutputGroup, StoredAsset, assets_of, output_of
 from gateway.views.shapes import Count, JobId, Timestamp, extensible, shape
 
@@ -193,6 +194,8 @@ class EventJob(Job):
 
     payload_omitted: NotRequired[Literal[True]]
     """The payload is too long for an event: get the job to read it."""
+    budgets: NotRequired[list[BudgetReached]]
+    """Only with `budget.threshold`: the budgets of which the acceptance of this job reached a threshold."""
 
 
 def public(

@@ -20,7 +20,7 @@ JOB = new_job(id="job_01M81JHAW84EGFGT4ZRK7P4HYT", state=JobState.COMPLETED, fin
 
 def test_every_final_state_has_an_event_and_no_other() -> None:
     assert set(EVENT_OF) == FINAL
-    steps = {EventType.QUEUED, EventType.SUBMITTED, EventType.MIRRORED}
+    steps = {EventType.QUEUED, EventType.SUBMITTED, EventType.MIRRORED, EventType.BUDGET_THRESHOLD}
     assert set(EVENT_OF.values()) == set(EventType) - {EventType.LATE_RESULT} - steps
 
 

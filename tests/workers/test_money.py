@@ -9,11 +9,13 @@ import orjson
 import pytest
 
 from gateway.dispatch import Role
+from gateway.events import EventType
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState, OnUnknown
 from gateway.resolution import Action, Resolver, resubmission
 from gateway.store import keys
 from gateway.store.base import Outcome
+from gateway.store.retention import RedisRetention
 from gateway.store.transitions import Transition
 from gateway.upstream.base import (
     Accepted,
@@ -35,6 +37,7 @@ from tests.books import PRICE, PRICED, amounts, check, entries, set_budget
 from tests.gateway.store.conftest import stored_body
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed, working
+from workers.step_events import StepEventCreator
 
 FAILED = UpstreamError("content", "no")
 
@@ -370,3 +373,37 @@ async def test_the_final_event_shows_the_money_that_the_job_has_then(rig: Rig, e
     [delivery] = await rig.deliveries(job)
     event = orjson.loads(await stored_body(rig.redis, delivery.event_id) or "")
     assert event["data"]["cost"] == public(job, client_url="")["cost"]
+
+
+async def test_who_wants_to_know_of_budgets_gets_an_event_of_the_job_that_reached_a_threshold(
+    rig: Rig,
+) -> None:
+    await rig.endpoint("https://example.com/hook", EventType.BUDGET_THRESHOLD)
+    await set_budget(rig.redis, 2 * PRICE, hard=False)
+    first, second = await rig.accept(**PRICED), await rig.accept(**PRICED)
+    events = []
+    for job in (first, second):
+        ticket = await rig.ticket(Role.DELIVER, f"{job.id}:{EventType.BUDGET_THRESHOLD}")
+        await StepEventCreator(rig.resources.jobs, rig.resources.deliveries).create(ticket)
+        [delivery] = await rig.deliveries(job)
+        assert delivery.event_type == EventType.BUDGET_THRESHOLD
+        events.append(orjson.loads(await stored_body(rig.redis, delivery.event_id) or ""))
+    assert [event["type"] for event in events] == ["budget.threshold"] * 2
+    assert [event["data"]["id"] for event in events] == [first.id, second.id]
+    [[half], [full]] = [event["data"]["budgets"] for event in events]
+    assert (half["budget"], half["percent"], half["used"]) == ("tenant day", 50, "0.2750")
+    assert (full["limit"], full["percent"], full["hard"]) == ("0.5500", 100, False)
+    third = await rig.accept(**PRICED)
+    assert await rig.deliveries(third) == []
+
+
+async def test_a_job_is_not_forgotten_before_its_money_is_decided(rig: Rig) -> None:
+    job = await given_up(rig)
+    old = {"watch_until": "1", "failed_at": "1"}
+    await rig.redis.hset(keys.job(job.id), mapping=old)  # type: ignore[misc]
+    retention = RedisRetention(rig.redis, rig.resources.scripts, 1.0, 30)
+    assert not await retention.forget(job.id)
+    await rig.resources.charges.decide(job, 0, "never charged", "op1")
+    assert await retention.forget(job.id)
+    assert await rig.resources.jobs.read(job.id) is None
+    assert await amounts(rig.redis) == {}

@@ -3,8 +3,8 @@
 -- KEYS  job: its record
 -- ARGV  args, JSON: {name, tenant, state, fields = {bytes, event_bytes, media, or nil, ...}, ticket, idempotency,
 --       fingerprint, queue_max, bytes_max, media_max, deadline, priority, rate, burst, video = kind of video, step =
---       type of its event, deliver = limits, dispatch = {role = limits}, uploads = {id, ...} or nil, check_only};
---       payload: the client's own, or ""
+--       type of its event, threshold = type of the event of a budget's threshold, deliver = limits,
+--       dispatch = {role = limits}, uploads = {id, ...} or nil, check_only}; payload: the client's own, or ""
 --
 -- One durable step takes the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
 -- free. Called again with the same job id, or the same key and fingerprint, it changes nothing. The tenant's own
@@ -14,8 +14,8 @@
 --
 -- Returns {"accepted", id, allowance, queue position} | {"replayed" | "mismatch", earlier id} | {"would_fit"}: with
 -- `check_only` | {"full", jobs that wait, how many are allowed} | {"heavy" | "media", bytes that the tenant would take
--- with it} | {"upload", id of one that it may not use} | {"over_budget", "tenant" or "key", period, limit, spent,
--- reserved, estimate} | {"price_unknown", "tenant" or "key", period}: the hard budget that does not allow it |
+-- with it} | {"upload", id of one that it may not use} | {"over_budget", name of the hard budget that does not
+-- allow it, limit, spent, reserved, estimate} | {"price_unknown", the same} |
 -- {"limited", allowance}; allowance: as of `quotas.meter_rate`;
 -- queue position: as of `queue_position.of`
 local job = KEYS[1]
@@ -65,7 +65,8 @@ if posted then redis.call('HSET', posted, 'job', args.name, 'fingerprint', args.
 record.create(job, fields)
 quotas.count_new_job(args.tenant, added, media)
 money.accept(job, today)
-budgets.note_thresholds(args.tenant, limits, estimate or 0, now)
+local reached = budgets.note_thresholds(args.tenant, limits, estimate or 0, now)
+if #reached > 0 then record.set(job, { budgets = cjson.encode(reached) }) end
 if args.uploads then uploads.pin(args.uploads) end
 if payload ~= '' then redis.call('SET', job .. ':payload', payload) end
 records.count_state('job', args.state, 1)
@@ -74,7 +75,9 @@ records.index_job(args.name, args.tenant, args.state)
 if args.deadline then redis.call('ZADD', P .. 'deadlines', args.deadline, args.name) end
 lanes.enter_soon('submit', args.ticket, now, false, args.priority)
 records.publish_event(args.tenant, args.name, args.step)
-if records.queue_step_event(args.name, args.tenant, args.step, now) then
+local owes_step = records.queue_step_event(args.name, args.tenant, args.step, now)
+if #reached > 0 and records.queue_step_event(args.name, args.tenant, args.threshold, now) then owes_step = true end
+if owes_step then
   dispatching.dispatch_role('deliver', args.deliver, now)
 end
 for role, of_role in pairs(args.dispatch) do dispatching.dispatch_role(role, of_role, now) end

@@ -5,9 +5,10 @@
 --       events = {the id of each event that it may have, ...}, steps = {type of an event of a step, ...}}
 --
 -- Removes its record, payload and event stream, its events and deliveries, its idempotency key, and its entry in every
--- index, `retention_ms` after it became final. A job with a pending delivery, or that is watched for a late result, is
--- checked again in `again_ms`; so is any job if `later` is true. Everything is read before anything is removed, so that
--- a record that cannot be read raises an error and stays complete. The files of its copies are left to a sweep; its
+-- index, `retention_ms` after it became final. A job with a pending delivery or with money in suspense, or that is
+-- watched for a late result, is checked again in `again_ms`; so is any job if `later` is true. Everything is read
+-- before anything is removed, so that a record that cannot be read raises an error and stays complete. The files of
+-- its copies are left to a sweep; its
 -- object in the archive is noted, to be deleted.
 --
 -- Returns 1: forgotten | 0: not yet | -1: there is no such job
@@ -40,7 +41,7 @@ local earlier, bytes, archived = found[5], tonumber(found[6]), found[7]
 if not args.final[state] then return not_yet() end
 local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
 if final_at + args.retention_ms > now then return not_yet(final_at) end
-if tasks.is_watched(key, now) then return not_yet() end
+if tasks.is_watched(key, now) or money.is_in_suspense(key) then return not_yet() end
 
 local confirm = account_slots.confirm_ticket(name)
 local deliveries, gone = finished.deliveries_of(key, args.pending), { key, key .. ':payload', key .. ':audit' }

@@ -18,6 +18,7 @@ _SUMMARIES: Final = {
     EventType.FAILED: "The job failed",
     EventType.CANCELED: "The job was canceled",
     EventType.LATE_RESULT: "The video of a job that had already failed is ready",
+    EventType.BUDGET_THRESHOLD: "A threshold of a budget was reached",
     EventType.MIRRORED: "The gateway has its own copy of the video",
 }
 #: The type of the event of `POST /v1/endpoints/{id}/test`, which is about no job.

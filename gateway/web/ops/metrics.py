@@ -42,6 +42,11 @@ _BY_OUTCOME: Final = {
     "copies": "Attempts to copy a file of a result, by outcome",
     "copies_given_up": "Files of results that were given up, by the reason of the last attempt",
     "resubmissions": "Jobs sent again after an unknown outcome, by who decided: they may be paid for twice",
+    "charges": "Charged tasks, by how their cost is known: from the upstream, the estimate, or an operator",
+    "suspense": "Finished jobs for which it is not known whether they were charged",
+    "budget_refusals": "Jobs that a hard budget did not allow, by budget",
+    "budget_thresholds": "Times the use of a budget reached 50, 80 or 100 %",
+    "currency_mismatch": "Costs that the upstream named in another currency: the estimate was charged",
     "store_failovers": "Times another server became Redis' primary; unacknowledged: writes may be gone",
     "rollback_seen": "Callbacks that prove that Redis lost acknowledged writes, by what is missing",
 }
@@ -49,6 +54,8 @@ _BY_OUTCOME: Final = {
 _SEEDED: Final = {
     "quarantined": ("ahead", "crossed", "distrusted", "orphan", "unreadable"),
     "rollback_seen": ("ahead", "orphan"),
+    "budget_thresholds": ("50", "80", "100"),
+    "currency_mismatch": ("tasks",),
     "store_failovers": ("acknowledged", "unacknowledged"),
 }
 #: Counters without an outcome, with their help texts. Also exported from the start.

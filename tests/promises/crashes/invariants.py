@@ -9,15 +9,33 @@ import orjson
 
 from gateway.events import EventType
 from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
-from tests.promises.crashes.upstream import url_of
+from gateway.money.amounts import to_micros
+from tests import books
+from tests.promises.crashes.upstream import COST, url_of
 from tests.promises.crashes.world import Report
+
+COST_MICROS = to_micros(COST)
 
 
 def violations(report: Report) -> list[str]:
-    found = [*_of_the_whole(report)]
+    found = [*_of_the_whole(report), *_of_the_ledger(report)]
     for job_id in report.jobs:
         found += [*_of_the_money(report, job_id), *_of_the_end(report, job_id)]
     return found
+
+
+def _of_the_ledger(report: Report) -> Iterator[str]:
+    """Records, balances, ledger and upstream say the same of the money, but for what is in suspense."""
+    records = [{**job, "id": job_id} for job_id, job in report.jobs.items()]
+    figures = books.figures(report.balances)
+    yield from books.disagreements(records, figures, report.ledger, report.suspense)
+    for job_id, job in report.jobs.items():
+        taken = sum(COST_MICROS for charge in report.charges if charge.ref.job_id == job_id)
+        charged, suspense = int(job.get("charged", 0)), int(job.get("suspense", 0))
+        known = charged == taken and not suspense
+        open_still = suspense and charged <= taken <= charged + suspense
+        if not known and not open_still:
+            yield f"{job_id} is charged {charged}, with {suspense} in suspense, and cost {taken}"
 
 
 def explain(report: Report, found: list[str]) -> str:
@@ -44,6 +62,7 @@ def outcomes(report: Report) -> list[str]:
         found += ["requeued for free"] * events.count(JobEvent.CLAIM_LOST)
         found += ["resubmitted"] * events.count(JobEvent.RESUBMIT_CHOSEN)
         found += ["late result"] * ("late" in job)
+        found += ["in suspense"] * ("suspense" in job)
     return found
 
 

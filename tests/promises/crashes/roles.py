@@ -20,6 +20,7 @@ from gateway.intake import Intake
 from gateway.jobs import Deadlines
 from gateway.media.folder import FolderStore
 from gateway.media.inline import InlineFiles
+from gateway.money.prices import CurrentPrices, Price, PriceBook, Use
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store import keys
@@ -42,6 +43,11 @@ from workers.sweep import Sweeper
 from workers.tasks import FUNCTIONS
 
 TENANT: Final = "acme"
+#: The client key that posts everything.
+KEY: Final = "k1"
+_USE: Final = Use("vtrix", "viduq2_pro_reference", "720p", with_clips=False, off_peak=False)
+#: A job costs what the upstream takes for it (`upstream.COST`).
+PRICES: Final = CurrentPrices(PriceBook((Price(_USE, "2026-01-01", 250_000, 0, 0),)))
 BODY: Final = json.dumps(
     {
         "model": "viduq2_pro_reference",
@@ -143,6 +149,8 @@ class Machine:
             environment,
             AdmissionLimits(settings.tenant_queue_max, settings.tenant_bytes_max),
             Deadlines(settings.start_deadline_seconds, settings.total_deadline_seconds),
+            prices=PRICES,
+            dialect="vtrix",
         )
         self.sweeper = Sweeper(self.jobs, settlement, self.lanes, blobs, environment, settings)
         self.workers = RedisWorkers(redis, scripts)
@@ -161,7 +169,7 @@ class Machine:
         """POST /v1/generations, as the gateway serves it: the id in `answer` when it is 202."""
         try:
             checked = await self.intake.check(BODY, TENANT)
-            job, *_ = await self.intake.accept(checked, TENANT, key)
+            job, *_ = await self.intake.accept(checked, TENANT, key, key=KEY)
             answer.append(job.id)
         except StoreUnavailable:
             return

@@ -36,6 +36,8 @@ from tests.promises.crashes.faults import LostReply, SimulatedProcess
 
 _CALLS: Final = 3  # how often the upstream tries to call back
 _CALL_SECONDS: Final = 10.0
+#: Of a task, also of one that fails.
+COST: Final = "0.25"
 
 
 class Refusal(StrEnum):
@@ -125,7 +127,7 @@ class SimulatedUpstream:
             TaskStatus.COMPLETED,
             "success",
             output=[{"content": [{"type": "video", "url": url_of(charge.task_id)}]}],
-            usage={"cost": "0.25", "discount": 1},
+            usage={"cost": COST, "discount": 1},
         )
 
     async def _call_back(self, charge: Charge) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
 import structlog
 
 from gateway.dispatch import PREFIX, Role, queue_name
+from gateway.money import ledger
+from gateway.money.ledger import Entry
 from gateway.store import event_bodies, keys
 from gateway.store.job_history import history_of
 from tests.promises.crashes.faults import Fault, Plan, SimulatedProcess
@@ -51,6 +53,9 @@ class Report:
     told: list[tuple[str, bytes]]
     left: dict[str, Any]
     ours: list[str]
+    balances: dict[str, dict[str, str]]
+    ledger: list[Entry]
+    suspense: set[str]
 
     @property
     def replay(self) -> str:
@@ -243,7 +248,21 @@ class World:
             told=list(self.subscriber.heard),
             left=self.leftovers(),
             ours=list(self.ours),
+            balances={
+                name: client.hgetall(name) for name in sorted(client.keys(f"{PREFIX}tenant:*:balance:*"))
+            },
+            ledger=self._ledger(),
+            suspense=set(client.zrange(keys.SUSPENSE, 0, -1)),
         )
+
+    def _ledger(self) -> list[Entry]:
+        """Without the time, which is the real one."""
+        client = self.server.client
+        return [
+            replace(ledger.load(name, fields), at=0)
+            for stream in sorted(client.keys(f"{PREFIX}ledger:2*"))
+            for name, fields in client.xrange(stream)
+        ]
 
     async def bury(self) -> None:
         """Ends every task that is left, also those of the dead: now they may be cancelled."""

@@ -6,6 +6,7 @@ from tests.promises.faults import (
     check_end,
     check_failovers,
     check_jobs,
+    check_ledger,
     check_money,
     check_webhooks,
     coverage,
@@ -17,5 +18,5 @@ __all__ = ["Evidence", "Violation", "check", "load"]
 
 def check(found: Evidence) -> list[Violation]:
     """Every violation; none is a good run."""
-    parts = (check_jobs, check_money, check_webhooks, check_end, check_failovers, coverage)
+    parts = (check_jobs, check_money, check_ledger, check_webhooks, check_end, check_failovers, coverage)
     return [violation for part in parts for violation in part.check(found)]

@@ -20,7 +20,7 @@ FINAL = ("completed", "failed", "canceled")
 
 @dataclass(frozen=True)
 class Violation:
-    """`invariant`: I1 to I19. `word`: lost, paid_twice, untold, rolled_back or stuck, or empty."""
+    """`invariant`: I1 to I20. `word`: lost, paid_twice, untold, rolled_back or stuck, or empty."""
 
     invariant: str
     text: str

@@ -172,7 +172,7 @@ def _world(folder: Path, trial: Trial, seed: int) -> Iterator[tuple[World, Repli
                 {"GATEWAY_CALLBACK_JOURNAL_DIR": str(folder / f"{name}.journal")} if name in GATEWAYS else {}
             )
 
-        made = World(machine, subscriber, proxies, own=own)
+        made = World(machine, subscriber, proxies, own=own, one_store=False)
         made.begin()
         yield made, store
 

@@ -54,6 +54,23 @@ def failover(
     return [fact for fact in facts if told or fact["kind"] != "told"]
 
 
+def books() -> dict[str, Any]:
+    """Of a job that reserved and was charged 0.2750."""
+    common = {"job": JOB, "tenant": "acme", "key": "k1", "amount": "275000", "period": "1970-01-01"}
+    return {
+        "ledger": [
+            {**common, "kind": "reserve", "taken": "0"},
+            {**common, "kind": "charge", "taken": "275000"},
+        ],
+        "balances": {
+            f"{{gw}}:tenant:acme:balance:{period}": {"*|charged": "275000", "k1|charged": "275000"}
+            for period in ("1970-01-01", "1970-01", "total")
+        },
+        "suspense": [],
+        "suspended": [],
+    }
+
+
 def good() -> Evidence:
     """One job of the tenant acme under `hold`, completed; two endpoints and its callback_url got it."""
     shown = {
@@ -65,6 +82,7 @@ def good() -> Evidence:
         "finished_at": FINISHED,
         "spend": "certain",
         "late_result": None,
+        "cost": {"reserved": "0.0000", "charged": "0.2750"},
     }
     history = [
         step(1000, "accepted", after="queued", epoch=0),
@@ -134,5 +152,6 @@ def good() -> Evidence:
             },
             "events": {"data": [{"kind": "account_parked"}]},
             "leaks": [],
+            "money": books(),
         },
     )

@@ -183,6 +183,7 @@ def _everything(made: World, client: Client) -> dict[str, Any]:
         "events": ask("GET", f"{api}/events?limit=1000", key=made.ops_key, seconds=20).document,
         "quarantine": ask("GET", f"{api}/quarantine?limit=1000", key=made.ops_key, seconds=20).document,
         "leaks": _leaks(made),
+        "money": made.money(),
         "links": {name: dict(proxy.counts) for name, proxy in made.proxies.links.items()},
     }
 

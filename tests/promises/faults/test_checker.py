@@ -42,6 +42,15 @@ def _is_assumed(found: Evidence) -> None:
     found.nemesis.extend(failover())
 
 
+def _costs(found: Evidence, charged: str, reserved: str = "0.0000") -> None:
+    _shown(found).update(cost={"reserved": reserved, "charged": charged})
+
+
+def _total(found: Evidence) -> dict[str, str]:
+    balance: dict[str, str] = found.final["money"]["balances"]["{gw}:tenant:acme:balance:total"]
+    return balance
+
+
 def _is_given_up(found: Evidence, code: str = "submission_unknown") -> None:
     """The job failed, and everything else says so too."""
     _shown(found).update(status="failed", phase="failed", output=None, error={"code": code})
@@ -96,6 +105,7 @@ def test_a_good_run_is_good() -> None:
 def test_a_job_that_was_given_up_and_never_heard_of_is_no_loss() -> None:
     found = good()
     _is_given_up(found)
+    _costs(found, "0.0000", "0.2750")
     found.sandbox.pop()
     [vacuous] = checker.check(found)
     assert vacuous.text == "this never happened: a job completed"
@@ -104,6 +114,7 @@ def test_a_job_that_was_given_up_and_never_heard_of_is_no_loss() -> None:
 def test_a_second_charge_that_was_chosen_after_the_grace_window_is_allowed() -> None:
     found = good()
     _is_sent_again(found, 6.5)
+    _costs(found, "0.2750", "0.2750")
     assert checker.check(found) == []
 
 
@@ -247,6 +258,15 @@ SPOILT: dict[str, tuple[str, str, Spoil]] = {
         lambda f: f.nemesis.append({"kind": "did_not_stop", "target": "w"}),
     ),
     "a spend that was denied": ("I13", "", lambda f: _shown(f).update(spend="none")),
+    "a job that is charged twice": ("I20", "", lambda f: _costs(f, "0.5500")),
+    "a job that is not charged": ("I20", "", lambda f: _costs(f, "0.0000")),
+    "a job that is charged a digit too much": ("I20", "", lambda f: _costs(f, "0.275001")),
+    "a job whose suspense is too little": ("I20", "", lambda f: _costs(f, "0.0000", "0.2700")),
+    "a job that is charged and in suspense": ("I20", "", lambda f: _costs(f, "0.2751", "0.2750")),
+    "money that is still reserved": ("I20", "", lambda f: _total(f).update({"*|reserved": "1"})),
+    "a balance that drifted": ("I20", "", lambda f: _total(f).update({"k1|charged": "274999"})),
+    "an entry that is lost": ("I20", "", lambda f: f.final["money"]["ledger"].pop()),
+    "a job in suspense of no list": ("I20", "", lambda f: f.final["money"]["suspended"].append(JOB)),
     "a secret in a log": ("I15", "", lambda f: f.final.update(leaks=["gateway1.log"])),
     "a slot that was kept": ("I16", "", lambda f: f.final["state"]["roles"]["submit"].update(slots=1)),
     "a count that is wrong": ("I16", "", lambda f: f.final["state"]["counts"].update({"job:completed": 2})),

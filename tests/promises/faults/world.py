@@ -5,8 +5,12 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
+
+import redis
 
 from gateway.delivery.secrets import tenant_secret
 from gateway.tenants import Scope
@@ -22,6 +26,8 @@ from tests.promises.faults.subscriber import Subscriber
 GATEWAYS = ("gateway1", "gateway2")
 WORKERS = ("workers1", "workers2")
 LINKS = ("gateway_redis", "workers_redis", "upstream", "callbacks", "subscriber")
+#: What the sandbox charges.
+PRICES = Path(str(resources.files("gateway.sandbox") / "prices.toml"))
 GRACE_SECONDS = 6.0
 LEASE_SECONDS = 2.0
 
@@ -62,9 +68,12 @@ class World:
         proxies: Proxies,
         power: PowerLoss | None = None,
         own: Callable[[str], dict[str, str]] = lambda name: {},
+        *,
+        one_store: bool = True,
     ):
         self.machine, self.subscriber, self.proxies, self.power = scratch, subscriber, proxies, power
         self._own = own
+        self._one_store = one_store
         self._since: dict[str, int] = {}
         scratch.environment |= SETTINGS
         for name in GATEWAYS:
@@ -80,6 +89,7 @@ class World:
         self._shared = {
             "GATEWAY_PUBLIC_URL": self._link("callbacks"),
             "GATEWAY_UPSTREAM_URL": self._link("upstream"),
+            "GATEWAY_PRICES_FILE": str(PRICES),
         }
 
     def begin(self) -> None:
@@ -135,6 +145,22 @@ class World:
                 assert made.status == 201, made
                 self.subscriber.secrets[path] = made.document["secret"]
 
+    def money(self) -> dict[str, Any] | None:
+        """Balances, ledger and what is in suspense, by its list and by the records. None if the store is
+        several servers."""
+        if not self._one_store:
+            return None
+        with redis.Redis.from_url(self.machine.url, decode_responses=True) as client:
+            balances = {key: client.hgetall(key) for key in client.keys("{gw}:tenant:*:balance:*")}
+            days = sorted(client.keys("{gw}:ledger:2*"))
+            records = [key for key in client.keys("{gw}:job:*") if key.count(":") == 2]
+            return {
+                "balances": balances,
+                "ledger": [fields for day in days for _, fields in client.xrange(day)],
+                "suspense": client.zrange("{gw}:suspense", 0, -1),
+                "suspended": [key.rpartition(":")[2] for key in records if client.hexists(key, "suspense")],
+            }
+
     def _link(self, name: str) -> str:
         return f"http://127.0.0.1:{self.proxies.links[name].port}"
 
@@ -151,9 +177,9 @@ def world(folder: Path, seed: int) -> Iterator[World]:
             Nursery() as nursery,
             machine(folder, nursery, preloaded=preloaded, restricted=True) as scratch,
         ):
-            redis = unquote(urlsplit(scratch.url).path)
+            socket = unquote(urlsplit(scratch.url).path)
             for name in ("gateway_redis", "workers_redis"):
-                proxies.open(name, redis)
+                proxies.open(name, socket)
             made = World(scratch, subscriber, proxies, power)
             made.begin()
             yield made

@@ -15,7 +15,7 @@ from gateway.endpoints import Endpoint
 from gateway.errors import Conflict
 from gateway.jobs import Job
 from tests.promises.crashes.store import Server
-from tests.promises.properties import dump, invariants
+from tests.promises.properties import dump, invariants, money
 from tests.promises.properties.dump import Dump
 from tests.promises.properties.hands import Hands, without_noise
 from tests.promises.properties.model import Model, ModelJob
@@ -101,3 +101,4 @@ class Ground(RuleBasedStateMachine):
             invariants.check_lanes(self.look.role(role), role, self.stage.roles[role], kept)
         invariants.check_accounts(self.look.role(Role.SUBMIT), self.stage.roles[Role.SUBMIT])
         invariants.check_jobs(self.look, self.model, self.ms)
+        money.check(self.look)

@@ -19,6 +19,7 @@ from tests.promises.properties import dump
 from tests.promises.properties.calling_back import CallingBack
 from tests.promises.properties.ground import LOOKS, NUMBER, TWICE
 from tests.promises.properties.hands import held, pick, shown
+from tests.promises.properties.money import PRICE
 from tests.promises.properties.polls import Looker
 from tests.promises.properties.stage import GAP, POISON_LIMIT, RETENTION, now
 from workers.step_events import StepEventCreator
@@ -165,6 +166,18 @@ class JobsMachine(CallingBack):
             )
             assert now(call).outcome == "moved"
 
+    @precondition(lambda self: self.look.zset("suspense"))
+    @rule(number=NUMBER, amount=st.sampled_from([0, PRICE]))
+    def decide(self, number: int, amount: int) -> None:
+        """An operator says what a job in suspense cost; a second decision is refused."""
+        name = pick(sorted(self.look.zset("suspense")), number)
+        job = self.fresh(self.model.jobs[name])
+        now(self.stage.charges.decide(job, amount, "as on the invoice", "op1"))
+        with contextlib.suppress(Conflict):
+            now(self.stage.charges.decide(job, amount, "as on the invoice", "op1"))
+            raise AssertionError("it was decided twice")
+        self.seen["decided"] += 1
+
     @precondition(lambda self: self.model.jobs)
     @rule(number=NUMBER, twice=TWICE)
     def forget(self, number: int, twice: bool) -> None:
@@ -173,7 +186,8 @@ class JobsMachine(CallingBack):
         owed = [d for d in self.look.records("delivery").values() if d["job_id"] == job.name]
         pending = any(found["state"] == "pending" for found in owed)
         gone = self.again(lambda: self.stage.retention.forget(job.name), twice)
-        assert gone == (old and not job.watched(self.ms) and not pending)
+        in_doubt = "suspense" in self.look.records("job").get(job.name, {})
+        assert gone == (old and not job.watched(self.ms) and not pending and not in_doubt)
         if gone:
             self.seen["forgotten"] += 1
             self.model.forget(job)

@@ -25,6 +25,7 @@ from gateway.resolution import Resolver
 from gateway.settings import Settings
 from gateway.settlement import Settlement
 from gateway.store.base import Callback, CallbackOutcome, TransitionResult
+from gateway.store.charges import RedisCharges
 from gateway.store.deliveries import RedisDeliveryStore
 from gateway.store.endpoints import RedisEndpointStore
 from gateway.store.exchange import Word
@@ -188,6 +189,7 @@ class Stage:
         self.sweeper = Sweeper(
             self.jobs, self.settlement, self.lanes, self.blobs, self.environment, self.settings
         )
+        self.charges = RedisCharges(scripts)
         self.resolver = Resolver(
             self.jobs,
             self.settlement,

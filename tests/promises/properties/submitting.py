@@ -17,6 +17,7 @@ from tests.promises.properties import dump
 from tests.promises.properties.ground import NUMBER, TWICE, Ground
 from tests.promises.properties.hands import Hands, answer_of, held, pick
 from tests.promises.properties.model import Epoch, ModelJob
+from tests.promises.properties.money import PRICE
 from tests.promises.properties.stage import LEASE, now
 
 #: What a job takes at least, beside what its client sent.
@@ -75,6 +76,9 @@ class Submitting(Ground):
             end_by=self.ms + limits[1] * 1000,
             on_unknown=policy,
             idempotency=key,
+            key="k1",
+            estimate=PRICE,
+            priced="2026-12-01",
         )
         waiting = len(self.look.role(Role.SUBMIT).lanes.get(tenant, []))
         room = waiting if full else waiting + 1

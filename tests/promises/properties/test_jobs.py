@@ -24,7 +24,7 @@ MUST_HAPPEN = (
     | {f"answer {kind}" for kind in ("accepted", "busy", "busy, later", "refused", "rejected", "unknown")}
     | {f"polled {state}" for state in ("submitted", "completed", "failed", "unknown", "queued", "canceled")}
     | {"failover", *(f"{what} {name}" for what in ("bound to", "polled with") for name in ACCOUNTS)}
-    | {"forgotten", "full", "heavy", "let go moved", "mismatch", "replayed key", "sent again"}
+    | {"decided", "forgotten", "full", "heavy", "let go moved", "mismatch", "replayed key", "sent again"}
 )
 
 
@@ -35,7 +35,7 @@ def test_jobs_are_as_the_model_says_after_every_step(redis_url: str, tmp_path: P
     with capture_logs():
         for tour in TOURS:
             tour(machine())
-        run_state_machine_as_test(machine, settings=effort(80, 40))
+        run_state_machine_as_test(machine, settings=effort(100, 40))
     server.close()
     missing = MUST_HAPPEN - set(seen)
     assert not missing, f"the search was too shallow: never happened: {missing}"

@@ -2,8 +2,6 @@
 --
 -- Fields of a tenant's settings: budget_day, budget_month, budget_total, and the same with `:<key id>` for one key;
 -- each "<limit>|hard" or "<limit>|soft", in micro-units. A hard budget refuses what it does not allow.
---
--- {gw}:budget_notices, a list: thresholds that were reached and of which nobody was told yet, JSON
 local budgets = {}
 
 local THRESHOLDS = { 100, 80, 50 } -- per cent
@@ -47,8 +45,10 @@ function budgets.first_exceeded(tenant, limits, estimate)
   return exceeded
 end
 
--- Notes for the leader which thresholds `estimate` more reaches, each once in a period.
+-- Tells operators which thresholds `estimate` more reaches, each once in a period. Returns them: {{budget: its name,
+-- period: its name, limit, used, percent, hard}, ...}
 function budgets.note_thresholds(tenant, limits, estimate, now)
+  local notices = {}
   for _, budget in ipairs(limits) do
     local balance, field, reached = money.balance_key(tenant, budget.name), budget.whose .. '|told', 0
     local used = budget.spent + budget.reserved + estimate
@@ -61,21 +61,30 @@ function budgets.note_thresholds(tenant, limits, estimate, now)
     local told = counters.get(balance, field)
     if reached > told then
       counters.add(balance, field, reached - told, true)
-      redis.call('RPUSH', P .. 'budget_notices', cjson.encode({ tenant = tenant, key = budget.whose ~= '*' and
-        budget.whose or nil, period = budget.period, name = budget.name, limit = money.whole(budget.limit),
-        hard = budget.is_hard, used = money.whole(used), percent = reached, at = now }))
+      local name, limit = budgets.name_of(budget), money.whole(budget.limit)
+      log.tally('budget_thresholds|' .. reached)
+      log.ops_event(now, 'budget_threshold', 'tenant', tenant, 'budget', name, 'key', budget.whose, 'period',
+        budget.name, 'percent', reached, 'used', money.whole(used), 'limit', limit)
+      notices[#notices + 1] = { budget = name, period = budget.name, limit = limit, used = money.whole(used),
+        percent = reached, hard = budget.is_hard }
     end
   end
+  return notices
+end
+
+-- Such as "tenant day" or "key total".
+function budgets.name_of(budget)
+  return (budget.whose == '*' and 'tenant' or 'key') .. ' ' .. budget.period
 end
 
 -- What accept.lua answers to a job that this hard budget does not allow.
 function budgets.refusal(tenant, budget, estimate, check_only, now)
-  local whose = budget.whose == '*' and 'tenant' or 'key'
-  if not check_only then log.tally('budget_refusals|' .. whose .. '_' .. budget.period) end
-  if not estimate then return { 'price_unknown', whose, budget.period } end
+  local name = budgets.name_of(budget)
+  if not check_only then log.tally('budget_refusals|' .. name) end
+  if not estimate then return { 'price_unknown', name } end
   if not check_only then budgets.note_thresholds(tenant, { budget }, estimate, now) end
-  return { 'over_budget', whose, budget.period, money.whole(budget.limit), money.whole(budget.spent),
-    money.whole(budget.reserved), money.whole(estimate) }
+  return { 'over_budget', name, money.whole(budget.limit), money.whole(budget.spent), money.whole(budget.reserved),
+    money.whole(estimate) }
 end
 
 -- ReserveAgain: {why, within_budget}. Whether the budgets allow to send the job again.

@@ -65,6 +65,7 @@ end
 -- is due, a file of its result is still to be copied, or the event of a step to be created.
 function finished.may_change(key, name, variants, steps, now)
   local tenant = record.get(key, 'tenant')
+  if money.is_in_suspense(key) then return true end -- evidence, or an operator, may still decide
   if tasks.is_watched(key, now) or not assets.are_settled(name, variants) then return true end
   if is_waiting('submit', tenant .. '|' .. name) then return true end
   if is_waiting('confirm', account_slots.confirm_ticket(name)) then return true end
