@@ -95,11 +95,11 @@ class Job:
     `door`: the API through which it came, if not `/v1/jobs`. `assets`: the files of its result;
     `mirrored_at`: when the last of them was copied or given up, if the video was copied.
     `uploads`: the uploads that it holds, until it is final.
-    `key`: the id of the client key that posted it. `estimate`: of one submission, in micro-units, None if no
-    price is known; `upper_bound`: it may cost less; `priced`: since when that price is valid. `reserved`: for
-    submissions that may still be charged; `suspense`: the same after its end; `charged`: so far, None before;
-    `charge_basis`: how that is known. `sent_again`: the epoch after which it was decided to send it again.
-    `budgets`: those of which its acceptance reached a threshold.
+    `key`: the id of the client key that posted it. `estimate`: of one submission, in micro-units, None if
+    no price is known; `upper_bound`: it may cost less; `priced`: since when that price is valid.
+    `reserved`: for submissions that may still be charged; `suspense`: the same after its end; `charged`:
+    so far, None before; `charge_basis`: how that is known; `paid`: its tasks that were charged.
+    `sent_again`: the epoch after which it was decided to send it again.
     `archived`: the hash of its object in the media store, once the rest of its record is there.
     """
 
@@ -163,6 +163,7 @@ class Job:
     charged: int | None = None
     charge_basis: str | None = None
     budgets: list[Any] = field(default_factory=list)
+    paid: list[str] = field(default_factory=list)
     archived: str | None = None
 
     def account_of(self, task_id: str) -> str:
@@ -217,7 +218,7 @@ def mirror_ticket(job: Job, variant: Variant) -> Ticket:
 
 _JSON = (
     *("params", "warnings", "output", "usage", "metadata", "error", "earlier", "claimed", "late"),
-    *("elsewhere", "uploads", "budgets"),
+    *("elsewhere", "uploads", "budgets", "paid"),
 )
 _INTEGERS = (
     "created_at",
@@ -250,9 +251,7 @@ _INTEGERS = (
 )
 _TEXTS = (
     *("run", "tenant", "model", "callback_url", "task_id", "idempotency", "evidence", "cancel_refused"),
-    "account",
-    "trace",
-    *("door", "archived", "key", "priced", "charge_basis"),
+    *("account", "trace", "door", "archived", "key", "priced", "charge_basis"),
 )
 
 

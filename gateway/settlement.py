@@ -17,7 +17,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from gateway import assets, events
+from gateway import assets, charges, events
 from gateway.assets import Asset, AssetState, Variant
 from gateway.dispatch import Ticket
 from gateway.doors import DOORS
@@ -28,7 +28,6 @@ from gateway.jobs import Job, rfc3339
 from gateway.lifecycle import JobEvent, JobState, job_transitions
 from gateway.media.inline import InlineFiles
 from gateway.money.prices import CURRENCY
-from gateway.money.shares import suspense_at_end
 from gateway.money.told import CostReader
 from gateway.store.asset_effects import CopyAssets
 from gateway.store.base import JobStore, Outcome, TransitionResult
@@ -184,12 +183,12 @@ class Settlement:
         }
         fields: dict[str, Any] = {"late": result, "warnings": _warnings(job, snapshot)}
         copies = self._copies(snapshot)
-        after = replace(job, **_present(fields), assets=copies)
+        costs, tally = self._costs_of(charged)
+        after = replace(job, **_present(fields), assets=copies, **charges.after_end(job, costs))
         event = events.make_late(after, await self.jobs.payload(job), now, self.client_url, self.currency)
         callback_url = None if job.door in DOORS else job.callback_url
         effects: list[Effect] = [AddLateResult(fields, event, callback_url)]
         effects += [CopyAssets(copies)] if copies else []
-        costs, tally = self._costs_of(charged)
         effects += [Charge(costs), Tally(["late_results|told", *tally])]
         return await self.jobs.apply(job, Transition(JobEvent.LATE_SUCCESS, effects=effects))
 
@@ -232,7 +231,7 @@ class Settlement:
             copying = ending.find(CopyAssets)
             copies = dict(copying.assets) if copying else {}
             after = replace(job, state=target, finished_at=finished_at, assets=copies, **_present(fields))
-            after = replace(after, **_paid(job, costs))
+            after = replace(after, **charges.at_end(job, costs))
             payload = await self.jobs.payload(job)
             event = events.make(after, payload, self.client_url, self.currency)
             effects.append(OweEvent(event, job.callback_url, self._told(after, event, payload)))
@@ -279,19 +278,6 @@ def _warnings(job: Job, snapshot: Snapshot) -> list[dict[str, str]] | None:
     """The job's warnings with those about the result; None if there are none about it."""
     about = [asdict(warning) for warning in snapshot.warnings]
     return [*job.warnings, *about] if about else None
-
-
-def _paid(job: Job, costs: Mapping[str, int | None]) -> dict[str, Any]:
-    """The fields of money of a job that becomes final when these tasks are charged."""
-    known = [
-        amount for cost in costs.values() if (amount := job.estimate if cost is None else cost) is not None
-    ]
-    doubtful = len(set(job.tasks) - set(costs)) if job.tasks else int(job.evidence is not None)
-    sent = job.released_at is not None and job.epoch != job.sent_again
-    left = suspense_at_end(job.reserved, job.estimate or 0, charged=len(known), doubtful=doubtful, sent=sent)
-    basis = "estimate" if None in costs.values() else "upstream"
-    charge = {"charged": sum(known), "charge_basis": basis} if known else {}
-    return {"reserved": 0, "suspense": left, **charge}
 
 
 def _present(fields: dict[str, Any]) -> dict[str, Any]:

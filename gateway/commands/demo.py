@@ -231,11 +231,18 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
+def _cost(cost: dict[str, Any]) -> str:
+    if cost["charged"] is None:
+        return "unknown"
+    estimate = f", estimated {cost['estimate']}" if cost["estimate"] else ""
+    return f"{cost['charged']} {cost['currency']}{estimate}"
+
+
 def _lines(result: Result) -> printing.Lines:
     shown: dict[str, object] = {
         "video": result.file,
         "size": f"{result.width} x {result.height}, {result.seconds:.1f} s",
-        "cost": (result.job["usage"] or {}).get("cost", "unknown"),
+        "cost": _cost(result.job["cost"]),
         "webhook": "received, signature verified",
         "link": result.link,
     }

@@ -207,6 +207,7 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
     }
     if plan.sandbox_url:
         settings["ALLOW_PRIVATE_MEDIA_URLS"] = "1"
+        settings["PRICES_FILE"] = os.environ.get("GATEWAY_PRICES_FILE") or str(_sandbox_prices())
     if plan.sandbox_url and _is_loopback(plan.host) and "GATEWAY_DELIVERY_NETWORKS" not in os.environ:
         # Only local users can post jobs, so webhooks to this machine are safe.
         settings["DELIVERY_NETWORKS"] = LOOPBACK_NETWORKS
@@ -214,6 +215,11 @@ def _environment(plan: Plan, redis_url: str) -> dict[str, str]:
     chosen = {**defaults, **plan.settings}
     inherited = {name: value for name, value in os.environ.items() if name.removesuffix(FILE) not in chosen}
     return inherited | chosen
+
+
+def _sandbox_prices() -> Path:
+    """What the sandbox charges, so that a newcomer sees estimates."""
+    return Path(__file__).parents[1] / "sandbox" / "prices.toml"
 
 
 def _is_loopback(host: str) -> bool:

@@ -17,6 +17,7 @@ from gateway.store.client import store_errors
 from gateway.store.finished_walk import FinishedWalk
 from gateway.store.histograms import Timing, timings_of
 from gateway.store.memory_watermark import ratio_of
+from gateway.store.prices import PriceGauges, price_gauges
 from gateway.store.spend import MONEY_REPLIES, MoneyGauges, ask_money, money_gauges
 from gateway.store.workers import GONE_MS, SILENT_MS
 
@@ -53,7 +54,8 @@ class Gauges:
     `now`: Redis' clock, seconds since 1970. `unknown_statuses`: {word for a task's state that nobody knows:
     seconds since it was last seen}. `unsafe_failover_seconds`: since the last failover of the store, if it
     may have lost acknowledged writes; None if there was none. `on_hold`: nothing is submitted after it.
-    `archive_lag_seconds`: how long the oldest job that is to be archived is due; None if none are."""
+    `archive_lag_seconds`: how long the oldest job that is to be archived is due; None if none are.
+    `prices`: with which ones gateway processes work."""
 
     counts: dict[str, int]
     tally: dict[str, int]
@@ -81,6 +83,7 @@ class Gauges:
     archive_lag_seconds: float | None = None
     assets: AssetGauges = field(default_factory=AssetGauges)
     money: MoneyGauges = field(default_factory=MoneyGauges)
+    prices: PriceGauges = field(default_factory=PriceGauges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ class RedisGauges:
         pipe.zrevrange(keys.UNKNOWN_STATUSES, 0, -1, withscores=True)
         pipe.zcard(keys.FAILING)
         pipe.hmget(keys.PRIMARY, ["failed_over_at", "acknowledged", "on_hold"])
+        pipe.hgetall(keys.PRICE_BOOKS)
         ask_money(pipe)
         for account in self._submit.all_accounts:
             pipe.hmget(keys.account(account.name), ACCOUNT_FIELDS)
@@ -161,6 +165,7 @@ class RedisGauges:
             words,
             failing,
             (failed_over_at, acknowledged, on_hold),
+            price_books,
             *others,
         ) = replies
         now = (seconds + microseconds / 1e6) * 1000
@@ -196,6 +201,7 @@ class RedisGauges:
             archive_lag_seconds=await self._archiving.lag_seconds() if self._archiving else None,
             assets=await asset_gauges(self._redis, _numbers(counts), now, self._dying_ms),
             money=money_gauges(now, money),
+            prices=price_gauges(price_books, now),
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )
 

@@ -25,3 +25,12 @@ def span(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.0f} s"
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def refused(headroom: float) -> str:
+    """What a disk with so little room no longer takes."""
+    if headroom < 0.5:
+        return "no job is accepted"
+    if headroom < 1:
+        return "uploads and jobs with inline media are refused, and no result is copied"
+    return "intake closes soon"

@@ -13,8 +13,9 @@ from typing import Final
 
 from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
+from gateway.store.prices import PriceGauges
 from gateway.store.spend import MoneyGauges
-from gateway.web.alarm_texts import soon_spent, span
+from gateway.web.alarm_texts import refused, soon_spent, span
 
 QUEUE_SECONDS: Final = 1800
 UNKNOWN_SECONDS: Final = 2400
@@ -86,6 +87,8 @@ ALERTS: Final = {
     "MediaStoreAway": Alert(Severity.PAGE, Fault.US),
     "DiskNearlyFull": Alert(Severity.TICKET, Fault.US),
     "ClockSkew": Alert(Severity.TICKET, Fault.US),
+    "PricesDiffer": Alert(Severity.TICKET, Fault.US),
+    "PricesUnreadable": Alert(Severity.TICKET, Fault.US),
 }
 
 
@@ -100,7 +103,7 @@ class Figures:
     that nobody knows, and seconds since each was last seen. `disk_headroom`: free bytes of the disk of files,
     divided by those that must stay free; None if unknown. `media_up`: whether files can be stored; None if
     unknown. `dying`: files of results that are not copied and whose address is soon taken to be dead.
-    `unsafe_failover_seconds`, `on_hold`, `money`: as of `Gauges`."""
+    `unsafe_failover_seconds`, `on_hold`, `money`, `prices`: as of `Gauges`."""
 
     durable: bool | None
     paused: bool
@@ -129,6 +132,7 @@ class Figures:
     unsafe_failover_seconds: float | None = None
     on_hold: bool = False
     money: MoneyGauges = field(default_factory=MoneyGauges)
+    prices: PriceGauges = field(default_factory=PriceGauges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,18 +182,16 @@ def _processes(now: Figures) -> Iterator[Alarm]:
         text = "the media store is away: jobs with files are refused or wait, and no result is copied"
         yield _alarm("MediaStoreAway", text)
     if now.disk_headroom is not None and now.disk_headroom < DISK_HEADROOM:
-        yield _alarm("DiskNearlyFull", f"the disk of files is nearly full: {_closed(now.disk_headroom)}")
+        yield _alarm("DiskNearlyFull", f"the disk of files is nearly full: {refused(now.disk_headroom)}")
     if abs(now.skew_seconds) > SKEW_SECONDS:
         skew = f"{abs(now.skew_seconds):.1f} s"
         yield _alarm("ClockSkew", f"the clocks of this gateway and Redis differ by {skew}")
-
-
-def _closed(headroom: float) -> str:
-    if headroom < 0.5:
-        return "no job is accepted"
-    if headroom < 1:
-        return "uploads and jobs with inline media are refused, and no result is copied"
-    return "intake closes soon"
+    if now.prices.books > 1:
+        text = f"gateways work with {now.prices.books} different sets of prices: estimates differ"
+        yield _alarm("PricesDiffer", text)
+    if now.prices.faults:
+        text = f"{now.prices.faults} gateway processes cannot use the newest prices: the last good ones count"
+        yield _alarm("PricesUnreadable", text)
 
 
 def _no_worker(now: Figures) -> str:

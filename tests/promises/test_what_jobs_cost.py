@@ -45,7 +45,7 @@ def test_usage_is_the_upstreams_bill_and_the_ledger_explains_it(tmp_path: Path, 
 
         def finished() -> bool:
             sums = [usage(keys[at])["sum"] for at in (0, 2)]
-            return sum(one["completed"] + one["failed"] for one in sums) == JOBS
+            return bool(sum(one["completed"] + one["failed"] for one in sums) == JOBS)
 
         eventually(finished)
         posts = service.ledger("post")

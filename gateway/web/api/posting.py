@@ -80,6 +80,7 @@ async def accept(
     keyed = options if idempotency_key else None
     read = door.read if door else generation.as_it_is
     async with checking(request, state, key.tenant, keyed, read) as checked:
+        await state.price_watch.known()
         state.memory.check()
         state.disk.check(inline=bool(checked.media))
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
@@ -101,7 +102,6 @@ async def checking(
     """The request's body, checked against every published limit. InvalidRequest lists every problem. `read`:
     as of `Intake.check`."""
     settings = state.resources.settings
-    await state.price_watch.known()
     most, in_seconds = settings.body_max_bytes, settings.body_timeout_seconds
     async with JsonBody(request, tenant, state.budget, most, in_seconds, SMALLER) as raw:
         checked = await state.resources.intake.check(raw, tenant, keyed, read)

@@ -190,6 +190,14 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
             gauges.archive_lag_seconds,
         ),
         "gateway_workers": ("Worker processes that reported in the last 10 s", gauges.workers),
+        "gateway_price_books": (
+            "Different sets of prices that gateway processes have worked with for a while",
+            gauges.prices.books,
+        ),
+        "gateway_price_faults": (
+            "Gateway processes that cannot use the newest prices",
+            gauges.prices.faults,
+        ),
         "gateway_paused": (
             "1 while an operator keeps the service paused",
             int(gauges.paused),

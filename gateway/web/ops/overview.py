@@ -228,4 +228,5 @@ def _figures(
         unsafe_failover_seconds=gauges.unsafe_failover_seconds,
         on_hold=gauges.on_hold,
         money=gauges.money,
+        prices=gauges.prices,
     )

@@ -35,6 +35,17 @@ def test_the_environment_is_what_the_settings_accept(plan: Plan, monkeypatch: py
     assert settings.delivery_networks == ["127.0.0.0/8", "::1/128"]
     assert settings.allow_private_media_urls
     assert settings.media_location() == plan.data_dir / "blobs"
+    settings.check_prices()  # those of the sandbox
+    assert settings.prices_file is not None
+
+
+def test_a_newcomer_s_prices_are_those_of_the_sandbox_and_of_nothing_else(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Plan(tmp_path, 8080, 8090, upstream_url="https://upstream.example")
+    assert "GATEWAY_PRICES_FILE" not in stack._environment(real, "")
+    monkeypatch.setenv("GATEWAY_PRICES_FILE", "mine.toml")
+    assert stack._environment(plan, "")["GATEWAY_PRICES_FILE"] == "mine.toml"
 
 
 @pytest.mark.parametrize("more", [{"host": "0.0.0.0"}, {"upstream_url": "https://upstream.example"}])
@@ -184,4 +195,5 @@ def test_a_file_of_the_environment_does_not_meet_a_secret_of_this_machine(
     for name in ("SECRET_KEYS", "REDIS_URL", "UPSTREAM_KEY", "CALLBACK_SIGNATURE_KEY"):
         monkeypatch.setenv(f"GATEWAY_{name}_FILE", "/run/secrets/it")
     files = [name for name in stack._environment(plan, "unix:///tmp/s") if name.endswith("_FILE")]
-    assert [name for name in files if name.startswith("GATEWAY_")] == ["GATEWAY_CALLBACK_SIGNATURE_KEY_FILE"]
+    ours = {name for name in files if name.startswith("GATEWAY_")}
+    assert ours == {"GATEWAY_CALLBACK_SIGNATURE_KEY_FILE", "GATEWAY_PRICES_FILE"}

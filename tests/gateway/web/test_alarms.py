@@ -11,6 +11,7 @@ import pytest
 
 from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
+from gateway.store.prices import PriceGauges
 from gateway.store.spend import LastCheck, MoneyGauges, SoonSpent, Spend
 from gateway.web import alarms
 from gateway.web.alarms import Fault, Figures, Severity, alarms_of
@@ -45,6 +46,7 @@ WELL = Figures(
     dead=0,
     memory_ratio=0.2,
     skew_seconds=0.01,
+    prices=PriceGauges(books=1),
 )
 
 ILL: list[tuple[dict[str, Any], str]] = [
@@ -75,6 +77,8 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"money": MoneyGauges(Spend(0, soon=[SOON], soon_total=1))}, "BudgetSoonSpent"),
     ({"money": MoneyGauges(check=LastCheck(0, 1))}, "LedgerDrift"),
     ({"money": MoneyGauges(Spend(0, charged=106, dearer=6))}, "LedgerDrift"),
+    ({"prices": PriceGauges(books=2)}, "PricesDiffer"),
+    ({"prices": PriceGauges(books=1, faults=1)}, "PricesUnreadable"),
 ]
 
 

@@ -30,7 +30,6 @@ async def spent(state: State) -> None:
         redis, "acme", day_of(), charged=2_000_000, wasted=375_000, jobs=6, completed=4, failed=1
     )
     await add_balance(redis, "acme", day_of(), reserved=375_000, unsaid=500_000, dearer=12_500)
-    await add_balance(redis, "acme", day_of(), jobs=6, completed=4, failed=1)
     await add_balance(redis, "other", day_of(3), suspense=1_500_000, cheaper=1_000, jobs=2, failed=2)
     await set_budgets(redis, "acme", {"budget_day": "2000000|hard", "budget_total": "50000000|soft"})
 
