@@ -8,10 +8,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.errors import MediaStoreUnavailable
+from gateway.money.amounts import to_text
 from gateway.store import keys
 from gateway.store.spend import Spend
+from gateway.upstream.base import Found
+from tests.books import PRICE, PRICED
 from tests.gateway.store.accounting import add_balance, day_of, write_entry
 from tests.workers.conftest import Rig, end, eventually
+from tests.workers.scripted import completed
 from workers import ledger
 from workers.ledger import LedgerKeeper
 
@@ -80,3 +84,32 @@ async def test_balances_that_differ_from_the_ledger_are_logged_each_by_name(
     assert {(one["tenant"], one["field"], one["ledger"], one["balance"]) for one in told} == {
         ("acme", "charged", 0, 5)
     }
+
+
+@pytest.mark.parametrize(
+    ("cost", "drift"),
+    [
+        (PRICE, (0, 0, 0)),
+        (PRICE + 25_000, (0, 25_000, 0)),
+        (PRICE - 100_000, (0, 0, 100_000)),
+        (None, (PRICE, 0, 0)),
+    ],
+)
+async def test_how_far_the_bill_is_from_the_estimate_is_counted_by_direction(
+    rig: Rig, keeper: LedgerKeeper, cost: int | None, drift: tuple[int, int, int]
+) -> None:
+    usage = None if cost is None else {"cost": to_text(cost)}
+    await rig.confirm(await rig.submitted(**PRICED), Found(completed(task_id="task_1", usage=usage)))
+    today = await rig.resources.ledger.today()
+    [line] = await rig.resources.balances.usage(["acme"], today, today, ())
+    assert (line.balance.unsaid, line.balance.dearer, line.balance.cheaper) == drift
+    assert (line.balance.charged, line.balance.jobs, line.balance.completed) == (cost or PRICE, 1, 1)
+    assert (await keeper.spend.check(today)).different == 0
+
+
+async def test_a_job_without_a_price_is_no_drift(rig: Rig) -> None:
+    usage = {"cost": "0.2750"}
+    await rig.confirm(await rig.submitted(), Found(completed(task_id="task_1", usage=usage)))
+    today = await rig.resources.ledger.today()
+    [line] = await rig.resources.balances.usage(["acme"], today, today, ())
+    assert (line.balance.charged, line.balance.dearer, line.balance.cheaper) == (275_000, 0, 0)

@@ -106,11 +106,19 @@ async def days_of(state: State, params: Params) -> tuple[date, date]:
 
 
 async def read(
-    state: State, tenants: Sequence[str], since: date, until: date, apart: frozenset[str]
+    state: State,
+    tenants: Sequence[str],
+    since: date,
+    until: date,
+    apart: frozenset[str],
+    *,
+    recent: bool = False,
 ) -> list[Line]:
-    """The lines of the report. Raises Refusal if that are too many."""
+    """The lines of the report; `recent`: some seconds old, if it is large. Raises Refusal if it is too
+    large."""
+    balances = state.resources.balances
     try:
-        return await state.resources.balances.usage(tenants, since, until, apart)
+        return await (balances.recent_usage if recent else balances.usage)(tenants, since, until, apart)
     except TooMuch:
         message = "too many tenants for so many days; send a later day"
         raise refusal(Problem("from", "out_of_range", message)) from None

@@ -35,7 +35,7 @@ async def show(request: Request) -> Response:
     since, until = await _days(state, params)
     tenant = params[TENANT]
     names = await tenants(state) if tenant is None else [tenant]
-    lines = await usage.read(state, names, since, until, frozenset(("tenant", "day")))
+    lines = await usage.read(state, names, since, until, frozenset(("tenant", "day")), recent=True)
     (held, more), budgets, spend = await asyncio.gather(
         state.resources.suspense.page(None, MOST_SUSPENDED),
         state.resources.balances.budgets(names),

@@ -93,3 +93,30 @@ async def test_a_budget_that_is_exceeded_has_nothing_left(redis: Redis, balances
 
 def test_jobs_that_did_not_end_yet_are_the_rest() -> None:
     assert Balance(jobs=10, completed=3, failed=2, canceled=1).unfinished == 4
+
+
+async def test_a_large_report_of_a_page_is_read_once_in_ten_seconds_and_a_small_one_each_time(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    balances = RedisBalances(redis, lambda: now[0])
+
+    async def charged(tenants: list[str]) -> int:
+        lines = await balances.recent_usage(tenants, DEC, date(2026, 12, 2), ())
+        return sum(line.balance.charged for line in lines)
+
+    async def spend() -> None:
+        await add_balance(redis, "acme", "2026-12-01", charged=1)
+
+    await spend()
+    assert await charged(["acme"]) == 1
+    await spend()
+    assert await charged(["acme"]) == 2
+    monkeypatch.setattr(module, "_AT_ONCE", 3)
+    many = ["acme", "other"]
+    assert await charged(many) == 2
+    await spend()
+    assert await charged(many) == 2
+    assert await charged(["acme", "third"]) == 3  # another report
+    now[0] += 10
+    assert await charged(many) == 3

@@ -114,3 +114,23 @@ async def test_the_check_names_what_differs(ops: httpx.AsyncClient, state: State
 async def test_a_check_of_too_many_days_is_refused(ops: httpx.AsyncClient) -> None:
     answer = await ops.get("/ops/api/ledger/check", params={"from": "2026-01-01", "to": "2026-10-01"})
     assert (answer.status_code, answer.json()["errors"][0]["param"]) == (400, "from")
+
+
+async def test_jobs_in_suspense_are_listed_with_what_may_have_been_paid(
+    ops: httpx.AsyncClient, state: State
+) -> None:
+    names = [f"job_{digit * 26}" for digit in "12"]
+    for at, name in enumerate(names, 1_700_000_000_000):
+        record = {"tenant": "acme", "suspense": "275000"}
+        await state.resources.redis.hset(keys.job(name), mapping=record)  # type: ignore[misc]
+        await state.resources.redis.zadd(keys.SUSPENSE, {name: at})
+    first = (await ops.get("/ops/api/suspense?limit=1")).json()
+    assert first["data"] == [
+        {
+            "id": f"1700000000000-{names[0]}", "job": names[0], "tenant": "acme",
+            "since": "2023-11-14T22:13:20.000Z", "suspense": "0.2750",
+        }
+    ]  # fmt: skip
+    second = (await ops.get(first["next"])).json()
+    assert [one["job"] for one in second["data"]] == [names[1]]
+    assert (second["has_more"], second["next"]) == (False, None)
