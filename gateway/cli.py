@@ -17,6 +17,7 @@ from gateway.commands import (
     audit_cli,
     endpoints_cli,
     keys_cli,
+    money_cli,
     ops_cli,
     prices_cli,
     printing,
@@ -41,6 +42,8 @@ app.add_typer(ops_cli.jobs, name="jobs")
 app.add_typer(ops_cli.deliveries, name="deliveries")
 app.add_typer(ops_cli.subscribers, name="subscribers")
 app.add_typer(accounts_cli.accounts, name="accounts")
+app.add_typer(money_cli.ledger, name="ledger")
+app.command("usage")(money_cli.usage)
 app.add_typer(prices_cli.prices, name="prices")
 
 Render = Literal["full", "none"]

@@ -31,6 +31,7 @@ from gateway.store.archive_cleanup import ArchiveCleanup
 from gateway.store.archive_reader import Archived
 from gateway.store.archive_writer import RedisArchive
 from gateway.store.assets import RedisAssets
+from gateway.store.balances import RedisBalances
 from gateway.store.base import AdmissionLimits
 from gateway.store.charges import RedisCharges
 from gateway.store.client import connection_pool
@@ -44,6 +45,9 @@ from gateway.store.job_history import RedisJobHistory
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lane_views import RedisLaneViews
 from gateway.store.lanes import Lanes
+from gateway.store.ledger import RedisLedger
+from gateway.store.ledger_archive import LedgerArchive
+from gateway.store.ledger_check import LedgerCheck
 from gateway.store.notifications import Notifications
 from gateway.store.operator_audit import RedisAudit
 from gateway.store.ops_log import RedisOpsLog
@@ -54,6 +58,8 @@ from gateway.store.samples import RedisSamples
 from gateway.store.script_runner import Scripts
 from gateway.store.sessions import RedisSessions
 from gateway.store.snapshot import RedisGauges
+from gateway.store.spend import RedisSpend
+from gateway.store.suspense import RedisSuspense
 from gateway.store.tenants import RedisTenants
 from gateway.store.unknown_jobs import RedisUnknownJobs
 from gateway.store.uploads import RedisUploads
@@ -111,6 +117,12 @@ class Resources:
     retention: RedisRetention
     archive: RedisArchive
     archive_cleanup: ArchiveCleanup
+    balances: RedisBalances
+    spend: RedisSpend
+    suspense: RedisSuspense
+    ledger: RedisLedger
+    ledger_check: LedgerCheck
+    ledger_archive: LedgerArchive
 
 
 @contextlib.asynccontextmanager
@@ -171,6 +183,8 @@ def build(
     archive = RedisArchive(redis, scripts, inline_files.store, environment, settings.archive_after_seconds)
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits(), archived)
     keyring = settings.keyring()
+    balances, ledger = RedisBalances(redis), RedisLedger(redis, inline_files.store)
+    ledger_check = LedgerCheck(redis, ledger)
     link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of
     uploads = RedisUploads(redis, scripts, _upload_limits(settings))
     return Resources(
@@ -218,6 +232,12 @@ def build(
         archive_cleanup=ArchiveCleanup(
             redis, scripts, inline_files.store, environment, settings.retention_seconds
         ),
+        balances=balances,
+        spend=RedisSpend(redis, balances, ledger_check),
+        suspense=RedisSuspense(redis),
+        ledger=ledger,
+        ledger_check=ledger_check,
+        ledger_archive=LedgerArchive(redis, scripts, inline_files.store, environment, settings.ledger_days),
     )
 
 
@@ -248,6 +268,7 @@ def _intake(
         settings.deadlines(),
         inspections(shared.held),
         uploads=UsesOfUploads(uploads, fetchable=bool(settings.public_url)),
+        dialect=settings.upstream_dialect,
     )
 
 

@@ -37,6 +37,7 @@ from workers.copy_retention import CopyRetention
 from workers.deliver import DeliveryWorker
 from workers.dispatcher import Dispatcher
 from workers.heartbeat import Heartbeat
+from workers.ledger import LedgerKeeper
 from workers.mirror import Mirrorer
 from workers.probe import Prober
 from workers.recoveries import Recoverer
@@ -143,6 +144,9 @@ def _background(resources: Resources, ctx: dict[str, Any], sweeper: Sweeper) -> 
         asyncio.create_task(
             Archiver(r.archive, r.archive_cleanup, r.scripts, on=r.settings.archive_after_seconds > 0).run(),
             name="archive",
+        ),
+        asyncio.create_task(
+            LedgerKeeper(r.spend, r.ledger, r.ledger_archive, r.scripts).run(), name="ledger"
         ),
         asyncio.create_task(
             UploadSweeper(r.uploads, r.scripts, r.media, r.environment).run(), name="uploads"

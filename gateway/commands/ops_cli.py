@@ -146,6 +146,34 @@ def unknown_jobs(url: Url = "", key: OperatorKey = "", as_json: AsJson = False) 
     )
 
 
+@jobs.command("suspense")
+def jobs_in_suspense(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Maximum number of jobs.")] = 100,
+    url: Url = "",
+    key: OperatorKey = "",
+    as_json: AsJson = False,
+) -> None:
+    """List finished jobs that may have been paid: nobody knows."""
+    found = call("GET", f"suspense?limit={limit}", url, key)
+    columns = ("job", "tenant", "since", "suspense")
+    show_result(found, as_json, lambda found: rows(found["data"], columns))
+
+
+@jobs.command("charge")
+def charge_job(
+    job_id: Job,
+    amount: Annotated[str, typer.Option(help="What the upstream charged, such as 0.2750; 0: nothing.")],
+    reason: Annotated[str, typer.Option(help="How you know, for other operators.")],
+    url: Url = "",
+    key: OperatorKey = "",
+    as_json: AsJson = False,
+) -> None:
+    """Decide what a finished job cost whose money is in suspense."""
+    body = {"amount": amount, "reason": reason}
+    found = call("POST", f"jobs/{quote(job_id, safe='')}/charge", url, key, body)
+    show_result(found, as_json, lambda found: f"{job_id} is charged {amount}")
+
+
 @deliveries.command("list")
 def list_deliveries(
     tenant: Annotated[str, typer.Option(help="Name of the tenant.")],

@@ -96,6 +96,9 @@ class IntakeSettings(BaseSettings):
         description="How long after its end most of a job moves into the media store. 0: never.",
     )
     audit_days: float = Field(365, gt=0, description="How many days audit entries are kept.")
+    ledger_days: int = Field(
+        400, ge=62, description="How many days the ledger is kept, and the balances of single days."
+    )
     prompt_max_characters: int = Field(5000, ge=1, le=5000, description="Longest prompt.")
     payload_max_characters: int = Field(1_048_576, ge=1, le=1_048_576, description="Longest payload.")
     allow_private_media_urls: bool = Field(False, description="Accept media URLs on private addresses.")

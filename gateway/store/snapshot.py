@@ -18,6 +18,7 @@ from gateway.store.finished_walk import FinishedWalk
 from gateway.store.histograms import Timing, timings_of
 from gateway.store.memory_watermark import ratio_of
 from gateway.store.prices import PriceGauges, price_gauges
+from gateway.store.spend import MONEY_REPLIES, MoneyGauges, ask_money, money_gauges
 from gateway.store.workers import GONE_MS, SILENT_MS
 
 _MOST_WORKERS: Final = 1000
@@ -81,6 +82,7 @@ class Gauges:
     on_hold: bool = False
     archive_lag_seconds: float | None = None
     assets: AssetGauges = field(default_factory=AssetGauges)
+    money: MoneyGauges = field(default_factory=MoneyGauges)
     prices: PriceGauges = field(default_factory=PriceGauges)
 
 
@@ -130,6 +132,7 @@ class RedisGauges:
         pipe.zcard(keys.FAILING)
         pipe.hmget(keys.PRIMARY, ["failed_over_at", "acknowledged", "on_hold"])
         pipe.hgetall(keys.PRICE_BOOKS)
+        ask_money(pipe)
         for account in self._submit.all_accounts:
             pipe.hmget(keys.account(account.name), ACCOUNT_FIELDS)
         for role in Role:
@@ -166,6 +169,7 @@ class RedisGauges:
             *others,
         ) = replies
         now = (seconds + microseconds / 1e6) * 1000
+        money, others = others[:MONEY_REPLIES], others[MONEY_REPLIES:]
         longest = await self._sendable(longest) if paused_lanes and longest else longest
         roles = _roles(now, others[len(accounts) :])
         return Gauges(
@@ -195,6 +199,7 @@ class RedisGauges:
             unknown_statuses={word: _age(now, [(word, at)]) for word, at in words},
             archive_lag_seconds=await self._archiving.lag_seconds() if self._archiving else None,
             assets=await asset_gauges(self._redis, _numbers(counts), now, self._dying_ms),
+            money=money_gauges(now, money),
             prices=price_gauges(price_books, now),
             redis_version=str(server.get("valkey_version") or server["redis_version"]),
         )

@@ -14,6 +14,8 @@ from typing import Final
 from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
 from gateway.store.prices import PriceGauges
+from gateway.store.spend import MoneyGauges
+from gateway.web.alarm_texts import refused, soon_spent, span
 
 QUEUE_SECONDS: Final = 1800
 UNKNOWN_SECONDS: Final = 2400
@@ -27,9 +29,13 @@ DISK_HEADROOM: Final = 1.5
 SKEW_SECONDS: Final = 2
 STATUS_SECONDS: Final = 900
 FAILOVER_SECONDS: Final = 3600
+SUSPENSE_SECONDS: Final = 86_400
+#: By which part costs may be above their estimates.
+DRIFT_RATIO: Final = 0.05
 #: How many failing subscribers get an alarm of their own.
 MOST_SUBSCRIBERS: Final = 5
 _MAX_WORDS: Final = 3
+_MAX_BUDGETS: Final = 5
 
 
 class Severity(StrEnum):
@@ -74,6 +80,9 @@ ALERTS: Final = {
     "DeliveriesOverdue": Alert(Severity.TICKET, Fault.US, "/ops/queue?role=deliver"),
     "DeadLetters": Alert(Severity.TICKET, Fault.SUBSCRIBER, "/ops/deliveries"),
     "ResultsUncopied": Alert(Severity.PAGE, Fault.US, "/ops/queue?role=mirror"),
+    "MoneyInSuspense": Alert(Severity.TICKET, Fault.UPSTREAM, "/ops/spend#suspense"),
+    "BudgetSoonSpent": Alert(Severity.TICKET, Fault.LOAD, "/ops/spend#budgets"),
+    "LedgerDrift": Alert(Severity.TICKET, Fault.US, "/ops/spend#drift"),
     "RedisNearlyFull": Alert(Severity.TICKET, Fault.US),
     "MediaStoreAway": Alert(Severity.PAGE, Fault.US),
     "DiskNearlyFull": Alert(Severity.TICKET, Fault.US),
@@ -94,7 +103,7 @@ class Figures:
     that nobody knows, and seconds since each was last seen. `disk_headroom`: free bytes of the disk of files,
     divided by those that must stay free; None if unknown. `media_up`: whether files can be stored; None if
     unknown. `dying`: files of results that are not copied and whose address is soon taken to be dead.
-    `unsafe_failover_seconds`, `on_hold`, `prices`: as of `Gauges`."""
+    `unsafe_failover_seconds`, `on_hold`, `money`, `prices`: as of `Gauges`."""
 
     durable: bool | None
     paused: bool
@@ -122,6 +131,7 @@ class Figures:
     dying: int = 0
     unsafe_failover_seconds: float | None = None
     on_hold: bool = False
+    money: MoneyGauges = field(default_factory=MoneyGauges)
     prices: PriceGauges = field(default_factory=PriceGauges)
 
 
@@ -140,7 +150,7 @@ class Alarm:
 
 def alarms_of(now: Figures) -> list[Alarm]:
     """Most severe first."""
-    found = [*_processes(now), *_upstream(now), *_queues(now), *_subscribers(now)]
+    found = [*_processes(now), *_upstream(now), *_queues(now), *_subscribers(now), *_money(now.money)]
     return sorted(found, key=lambda alarm: alarm.severity is not Severity.PAGE)
 
 
@@ -155,7 +165,7 @@ def _processes(now: Figures) -> Iterator[Alarm]:
     if now.durable is False:
         yield _alarm("RedisCouldForget", "Redis writes are not durable")
     if now.unsafe_failover_seconds is not None and now.unsafe_failover_seconds < FAILOVER_SECONDS:
-        ago = _time(now.unsafe_failover_seconds)
+        ago = span(now.unsafe_failover_seconds)
         text = f"another server became the primary of Redis {ago} ago: acknowledged writes may be gone"
         yield _alarm("StoreFailedOver", text)
     if now.on_hold:
@@ -172,7 +182,7 @@ def _processes(now: Figures) -> Iterator[Alarm]:
         text = "the media store is away: jobs with files are refused or wait, and no result is copied"
         yield _alarm("MediaStoreAway", text)
     if now.disk_headroom is not None and now.disk_headroom < DISK_HEADROOM:
-        yield _alarm("DiskNearlyFull", f"the disk of files is nearly full: {_closed(now.disk_headroom)}")
+        yield _alarm("DiskNearlyFull", f"the disk of files is nearly full: {refused(now.disk_headroom)}")
     if abs(now.skew_seconds) > SKEW_SECONDS:
         skew = f"{abs(now.skew_seconds):.1f} s"
         yield _alarm("ClockSkew", f"the clocks of this gateway and Redis differ by {skew}")
@@ -184,20 +194,12 @@ def _processes(now: Figures) -> Iterator[Alarm]:
         yield _alarm("PricesUnreadable", text)
 
 
-def _closed(headroom: float) -> str:
-    if headroom < 0.5:
-        return "no job is accepted"
-    if headroom < 1:
-        return "uploads and jobs with inline media are refused, and no result is copied"
-    return "intake closes soon"
-
-
 def _no_worker(now: Figures) -> str:
     if now.sweep_seconds is None:
         return "no worker has run yet"
     if now.workers == 0:
         return "no worker runs"
-    return f"no worker has run a sweep for {_time(now.sweep_seconds)}"
+    return f"no worker has run a sweep for {span(now.sweep_seconds)}"
 
 
 def _upstream(now: Figures) -> Iterator[Alarm]:
@@ -205,7 +207,7 @@ def _upstream(now: Figures) -> Iterator[Alarm]:
         yield _paused(paused, len(now.accounts))
     open_accounts = [one for one in now.accounts if not one.paused]
     if held := [one for one in open_accounts if one.held]:
-        accounts = ", ".join(f"with {one.name} for {_time(one.hold_seconds)} more" for one in held)
+        accounts = ", ".join(f"with {one.name} for {span(one.hold_seconds)} more" for one in held)
         yield _alarm("AccountHeld", f"the upstream answered 429: nothing is sent {accounts}")
     if cut := [one for one in open_accounts if one.limit > 1 and 2 * one.slots <= one.limit]:
         limits = ", ".join(f"{one.name} may hold {one.slots} of {one.limit} slots" for one in cut)
@@ -216,13 +218,13 @@ def _upstream(now: Figures) -> Iterator[Alarm]:
         held_by = f"{now.unknown} jobs with an unknown outcome hold most of the {slots} slots"
         yield _alarm("UnknownsHoldSlots", f"{held_by}{waiting}: the upstream's answers were lost")
     if now.unknown_seconds > UNKNOWN_SECONDS:
-        yield _alarm("UnknownOld", f"an outcome has been unknown for {_time(now.unknown_seconds)}")
+        yield _alarm("UnknownOld", f"an outcome has been unknown for {span(now.unknown_seconds)}")
     unheard = now.callback_path_seconds
     if unheard is None:
         unheard = now.callback_path_unproven_seconds
     if now.callbacks and unheard is not None and unheard > CALLBACK_PATH_SECONDS:
         since = "have not reached us" if now.callback_path_seconds is not None else "have never reached us"
-        text = f"callbacks {since} for {_time(unheard)}: polling finds results later"
+        text = f"callbacks {since} for {span(unheard)}: polling finds results later"
         yield _alarm("CallbackPathDead", text)
     if words := [word for word, seconds in now.unknown_statuses.items() if seconds < STATUS_SECONDS]:
         quoted = ", ".join(f'"{word}"' for word in words[:_MAX_WORDS])
@@ -245,9 +247,9 @@ def _paused(paused: Sequence[AccountGauges], accounts: int) -> Alarm:
 def _queues(now: Figures) -> Iterator[Alarm]:
     if now.queue_seconds > QUEUE_SECONDS:
         whose = f", of tenant {now.queue_tenant}," if now.queue_tenant else ""
-        yield _alarm("QueueOld", f"the oldest job{whose} has waited for {_time(now.queue_seconds)}")
+        yield _alarm("QueueOld", f"the oldest job{whose} has waited for {span(now.queue_seconds)}")
     if now.due_seconds > DUE_SECONDS:
-        waited = _time(now.due_seconds)
+        waited = span(now.due_seconds)
         yield _alarm("DeliveriesOverdue", f"a due webhook has waited for {waited}: too few workers")
     if now.dead > 0:
         yield _alarm("DeadLetters", f"{now.dead} webhooks are dead letters")
@@ -260,7 +262,7 @@ def _subscribers(now: Figures) -> Iterator[Alarm]:
     failing = [one for one in now.failing if one.open or one.seconds > FAILING_SECONDS]
     for one in failing[:MOST_SUBSCRIBERS]:
         paused = "; its circuit breaker is open" if one.open else ""
-        text = f"{one.url} of tenant {one.tenant} has failed for {_time(one.seconds)}: {one.error}{paused}"
+        text = f"{one.url} of tenant {one.tenant} has failed for {span(one.seconds)}: {one.error}{paused}"
         page = f"/ops/endpoints/{one.lane}" if one.lane.startswith("ep_") else None
         yield _alarm("SubscriberFails", text, page=page, subject=one.lane)
     if len(failing) > MOST_SUBSCRIBERS:
@@ -268,8 +270,23 @@ def _subscribers(now: Figures) -> Iterator[Alarm]:
         yield _alarm("SubscriberFails", f"up to {more} more subscribers fail", subject="more")
 
 
-def _time(seconds: float) -> str:
-    hours, minutes = divmod(int(seconds) // 60, 60)
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+def _money(now: MoneyGauges) -> Iterator[Alarm]:
+    if now.suspense_seconds > SUSPENSE_SECONDS:
+        jobs = "1 job" if now.suspended == 1 else f"{now.suspended} jobs"
+        waited = f"the longest for {span(now.suspense_seconds)}: was it paid?"
+        yield _alarm("MoneyInSuspense", f"money of {jobs} is in suspense, {waited}")
+    if now.check is not None and now.check.different:
+        yield _alarm("LedgerDrift", f"{now.check.different} balances are not what the ledger says")
+    if now.spend is None:
+        return
+    if now.spend.drift > DRIFT_RATIO:
+        yield _alarm(
+            "LedgerDrift", f"jobs cost {now.spend.drift:.0%} more than estimated", subject="estimates"
+        )
+    for one in now.spend.soon[:_MAX_BUDGETS]:
+        yield _alarm(
+            "BudgetSoonSpent", soon_spent(one), subject=f"{one.tenant}-{one.period}-{one.key or 'all'}"
+        )
+    if now.spend.soon_total > _MAX_BUDGETS:
+        more = now.spend.soon_total - _MAX_BUDGETS
+        yield _alarm("BudgetSoonSpent", f"{more} more budgets will be spent early", subject="more")

@@ -34,13 +34,14 @@ _Endpoint = Callable[[Request], Awaitable[Response]]
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A documented response. `schema`: a TypedDict, a model, or a JSON schema; None: no body. `lines`: for
-    JSON Lines, the TypedDict of each line; then `schema` is None."""
+    JSON Lines, the TypedDict of each line; then `schema` is None. `csv`: it may also be CSV."""
 
     description: str
     schema: Any = None
     headers: Mapping[str, Document] = field(default_factory=dict)
     media_type: str = "application/json"
     lines: Any = None
+    csv: bool = False
 
 
 @dataclass(frozen=True, slots=True)

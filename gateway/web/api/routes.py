@@ -7,13 +7,14 @@ from typing import Final
 from gateway.events import EventType
 from gateway.generation import GenerationRequest
 from gateway.tenants import Scope
-from gateway.web.api import callbacks, events, jobs, posting
+from gateway.web.api import callbacks, events, jobs, posting, usage
 from gateway.web.api.content_routes import CONTENT
 from gateway.web.api.examples import JOB_EXAMPLES
 from gateway.web.api.upload_routes import UPLOADS
 from gateway.web.api.webhook_routes import WEBHOOKS
 from gateway.web.operation import LOCATION, PUBLIC, RETRY_AFTER, Document, Operation, Reply
 from gateway.web.schemas import jobs as schemas
+from gateway.web.schemas import usage as usage_schemas
 from gateway.web.streams.keepalive import KEEPALIVE_SECONDS
 
 _READ: Final = (Scope.JOBS_READ,)
@@ -152,6 +153,18 @@ STREAMS: Final = (
     ),
 )  # fmt: skip
 
+USAGE: Final = (
+    Operation(
+        "GET", "/v1/usage", "getUsage", "Get what your jobs cost, and what is left of your budgets",
+        usage.show,
+        {200: Reply("The usage.", usage_schemas.Usage, csv=True)},
+        _READ, tag="usage",
+        description="Jobs count on the day (UTC) on which they were accepted, so the figures of a day still "
+        "change while its jobs run. CSV has the lines of `data`.",
+        query=(usage.FROM, usage.TO, usage.GROUP_BY, usage.FORMAT),
+    ),
+)  # fmt: skip
+
 CALLBACKS: Final = (
     Operation(
         "POST", "/callbacks/{token}", "receiveCallback", "For the upstream: report that a task changed",
@@ -168,6 +181,6 @@ CALLBACKS: Final = (
     ),
 )  # fmt: skip
 
-API: Final[tuple[Operation, ...]] = (*JOBS, *CONTENT, *STREAMS, *UPLOADS, *WEBHOOKS, *CALLBACKS)
+API: Final[tuple[Operation, ...]] = (*JOBS, *CONTENT, *STREAMS, *UPLOADS, *WEBHOOKS, *USAGE, *CALLBACKS)
 #: What the door `jobs` opens. Everything else is for all doors.
 OF_JOBS: Final = (*JOBS, STREAMS[0])

@@ -12,6 +12,7 @@ from starlette.types import Scope
 from gateway.web.http.headers import gather
 
 JSON_LINES: Final = "application/jsonl"
+CSV: Final = "text/csv"
 BYTES: Final = "application/octet-stream"
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from gateway.tenants import Scope
-from gateway.web.http.answers import BYTES, JSON_LINES
+from gateway.web.http.answers import BYTES, CSV, JSON_LINES
 from gateway.web.http.params import Param
 from gateway.web.openapi.headers import references, shows_rate
 from gateway.web.operation import Document, Operation, Reply
@@ -116,6 +116,8 @@ def _reply(reply: Reply, shared: Document) -> Document:
     if reply.lines is not None:  # client generators do not know JSON Lines, and use bytes
         binary = {"type": "string", "format": "binary"}
         made["content"] = {JSON_LINES: {"schema": _schema(reply.lines)}, BYTES: {"schema": binary}}
+    if reply.csv:
+        made["content"][CSV] = {"schema": {"type": "string"}}
     return made
 
 

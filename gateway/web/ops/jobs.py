@@ -67,13 +67,17 @@ async def resolve(request: Request, key: Key, _: Params) -> Response:
 async def charge(request: Request, key: Key, _: Params) -> Response:
     """The job after an operator decided what it cost. Conflict if nothing is in suspense for it."""
     wanted = await bodies.read(request, key, schemas.ChargeRequest)
+    state = state_of(request)
+    job = await actions.charge(state, await job_of(request), amount_of(wanted), wanted.reason, key.id)
+    return json_answer(await with_history(state, job))
+
+
+def amount_of(wanted: schemas.ChargeRequest) -> int:
+    """In micro-units. Raises InvalidRequest."""
     try:
-        amount = to_micros(wanted.amount)
+        return to_micros(wanted.amount)
     except AmountRefused as error:
         raise InvalidRequest([Problem("amount", "out_of_range", str(error))]) from None
-    state = state_of(request)
-    job = await actions.charge(state, await job_of(request), amount, wanted.reason, key.id)
-    return json_answer(await with_history(state, job))
 
 
 async def cancel(request: Request, key: Key, _: Params) -> Response:

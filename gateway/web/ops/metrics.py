@@ -26,7 +26,7 @@ from gateway.store.lane_views import FailingSubscriber
 from gateway.store.replication import Replication
 from gateway.store.snapshot import Gauges, RoleGauges
 from gateway.web.http.request_counts import RequestCounts
-from gateway.web.ops import partner_metrics, process_metrics, store_metrics
+from gateway.web.ops import money_metrics, partner_metrics, process_metrics, store_metrics
 
 MEDIA_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -138,6 +138,7 @@ def _families(
         yield GaugeMetricFamily("gateway_submissions_held", held, value=int(gauges.on_hold))
         yield from partner_metrics.accounts(gauges)
         yield from partner_metrics.subscribers(gauges, failing)
+        yield from money_metrics.families(gauges.money)
         yield from _counts(gauges)
         yield from _queues(gauges)
         yield from _tallies(gauges)

@@ -227,5 +227,6 @@ def _figures(
         dying=gauges.assets.dying,
         unsafe_failover_seconds=gauges.unsafe_failover_seconds,
         on_hold=gauges.on_hold,
+        money=gauges.money,
         prices=gauges.prices,
     )

@@ -1,4 +1,4 @@
-"""All operators' operations, one entry each. Those on tenants and deliveries have their own modules."""
+"""All operators' operations, one entry each. Those on tenants, deliveries and money are elsewhere."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gateway.web.operation import PUBLIC, Operation, Reply
 from gateway.web.ops import accounts, audit, health, jobs, log, overview, prices, queues, service
 from gateway.web.ops.delivery_routes import DELIVERIES
 from gateway.web.ops.filters import AFTER, BEFORE, LIMIT, TENANT
+from gateway.web.ops.money_routes import MONEY
 from gateway.web.ops.tenant_routes import TENANTS
 from gateway.web.schemas import ops as schemas
 from gateway.web.schemas import overview as overview_schemas
@@ -198,6 +199,7 @@ OPS: Final[tuple[Operation, ...]] = (
     *_JOBS,
     *DELIVERIES,
     *TENANTS,
+    *MONEY,
     *_ACCOUNTS,
     *_PRICES,
     *_LOGS,

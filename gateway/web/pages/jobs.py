@@ -17,13 +17,13 @@ from gateway.web.api.jobs import AFTER, queue_of, read_timeline
 from gateway.web.http.params import Reader, text
 from gateway.web.ops import actions
 from gateway.web.ops.bodies import check_task
-from gateway.web.ops.jobs import PHASE, job_of, unknown_rows, view
+from gateway.web.ops.jobs import PHASE, amount_of, job_of, unknown_rows, view
 from gateway.web.pages import forms
 from gateway.web.pages.filters import TENANT
 from gateway.web.pages.rendering import SAID, address, render
 from gateway.web.pages.sessions import viewer_of
 from gateway.web.schemas.jobs import JOB_ID
-from gateway.web.schemas.ops import OpsJob, ResolveRequest
+from gateway.web.schemas.ops import ChargeRequest, OpsJob, ResolveRequest
 from gateway.web.state import State, state_of
 
 PAGE: Final = 50
@@ -86,6 +86,7 @@ async def show(request: Request) -> Response:
         can_cancel=_can_cancel(state, job),
         unknown=job.state is JobState.UNKNOWN or (job.state is JobState.SUBMITTED and not job.tasks),
         evidence=job.evidence,
+        suspense=job.suspense,
     )
 
 
@@ -94,6 +95,16 @@ async def cancel(request: Request) -> Response:
     job = await actions.cancel(state_of(request), await job_of(request), viewer.by)
     said = "canceled" if job.final else "cancel_wished"
     return RedirectResponse(f"/ops/jobs/{job.id}?said={said}", 303)
+
+
+async def charge(request: Request) -> Response:
+    viewer, form = await forms.acting(request)
+    back = form.pop("back", "")
+    wanted = forms.parse(ChargeRequest, form)
+    job = await job_of(request)
+    await actions.charge(state_of(request), job, amount_of(wanted), wanted.reason, viewer.by)
+    page = "/ops/spend" if back == "spend" else f"/ops/jobs/{job.id}"
+    return RedirectResponse(f"{page}?said=charged", 303)
 
 
 async def resolve(request: Request) -> Response:

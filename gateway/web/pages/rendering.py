@@ -15,6 +15,8 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from gateway.jobs import rfc3339
+from gateway.money.amounts import MICRO, to_text
 from gateway.web.http.params import Param
 from gateway.web.pages.sessions import Viewer
 from gateway.web.state import State, state_of
@@ -39,6 +41,7 @@ PAGES: Final[Mapping[str, str]] = {
     "/ops/deliveries": "Webhooks",
     "/ops/endpoints": "Endpoints",
     "/ops/upstream": "Upstream",
+    "/ops/spend": "Spend",
     "/ops/log": "Log",
 }
 
@@ -116,6 +119,18 @@ def span(seconds: float | None) -> str:
     raise AssertionError("a minute or more has a unit")
 
 
+def money(micros: int) -> str:
+    """An amount with two decimals, or as many as it has, at most four."""
+    whole, part = divmod(round(abs(micros), -2), MICRO)
+    decimals = f"{part // 100:04d}"
+    return f"{'-' if micros < 0 else ''}{whole:,}.{decimals[:2]}{decimals[2:].rstrip('0')}"
+
+
+def moment(ms: int) -> Markup:
+    """A time in ms in readable form."""
+    return when(rfc3339(ms))
+
+
 def size(count: float) -> str:
     for unit in ("B", "KB", "MB", "GB"):
         if count < _BYTES:
@@ -178,6 +193,9 @@ _ENVIRONMENT.filters |= {
     "number": number,
     "span": span,
     "size": size,
+    "money": money,
+    "decimal": to_text,
+    "moment": moment,
     "when": when,
 }
 _ENVIRONMENT.globals |= {"asset": asset, "address": address, "planned": planned, "has_passed": has_passed}

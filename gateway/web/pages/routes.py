@@ -12,6 +12,7 @@ from gateway.web.pages import (
     overview,
     queue,
     signing_in,
+    spend,
     tenants,
     upstream,
     webhooks,
@@ -30,6 +31,7 @@ PAGES: Final[Mapping[str, Mapping[str, Handler]]] = {
         "/ops/jobs": {"GET": jobs.find},
         "/ops/jobs/{job_id}": {"GET": jobs.show},
         "/ops/jobs/{job_id}/cancel": {"POST": jobs.cancel},
+        "/ops/jobs/{job_id}/charge": {"POST": jobs.charge},
         "/ops/jobs/{job_id}/resolve": {"POST": jobs.resolve},
         "/ops/tenants": {"GET": tenants.show_all},
         "/ops/tenants/{tenant}": {"GET": tenants.show},
@@ -50,6 +52,7 @@ PAGES: Final[Mapping[str, Mapping[str, Handler]]] = {
         "/ops/accounts/{account}/resume": {"POST": upstream.resume},
         "/ops/pause": {"POST": upstream.pause_all},
         "/ops/resume": {"POST": upstream.resume_all},
+        "/ops/spend": {"GET": spend.show},
         "/ops/log": {"GET": log.show},
     }.items()
 }

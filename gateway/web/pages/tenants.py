@@ -19,6 +19,7 @@ from gateway.web.ops.tenants import AFTER, name_of, view
 from gateway.web.pages import forms
 from gateway.web.pages.rendering import SAID, address, render
 from gateway.web.pages.sessions import viewer_of
+from gateway.web.pages.spend import fullest
 from gateway.web.schemas.ops import PauseRequest
 from gateway.web.schemas.tenants import TenantSettings
 from gateway.web.state import state_of
@@ -48,12 +49,13 @@ async def show(request: Request) -> Response:
     viewer, state = await viewer_of(request), state_of(request)
     name = name_of(request)
     resources = state.resources
-    tenant, [lane], keys, endpoints, counts = await asyncio.gather(
+    tenant, [lane], keys, endpoints, counts, budgets = await asyncio.gather(
         resources.tenants.read(name),
         resources.lane_views.named(Role.SUBMIT, [name]),
         resources.client_keys.of_tenant(name),
         resources.endpoints.of(name),
         resources.lane_views.counts(name),
+        resources.balances.budgets([name]),
     )
     shown, settings = view(state, tenant), resources.settings
     return render(
@@ -67,6 +69,8 @@ async def show(request: Request) -> Response:
         keys=[ops_keys.view(key, tenant) for key in keys],
         endpoints=await views(resources, endpoints),
         limits=_limits(shown),
+        budgets=fullest(budgets),
+        currency=settings.currency,
         budget_texts=[(period.value, _budget(tenant.budgets.get(period))) for period in Period],
         most={
             "upload_bytes": settings.tenant_uploads_bytes_max,

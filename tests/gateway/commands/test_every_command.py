@@ -57,7 +57,12 @@ WORDS: dict[str, tuple[str, ...]] = {
     "jobs show": ("{job}",),
     "jobs unknown": (),
     "jobs cancel": ("{job}",),
+    "jobs suspense": (),
+    "jobs charge": ("{job}", "--amount", "0.2750", "--reason", WHY),
     "jobs resolve": ("{job}", "--action", "fail"),
+    "usage": ("--by", "tenant,day"),
+    "ledger check": (),
+    "ledger export": ("--csv",),
     "deliveries list": ("--tenant", "acme"),
     "deliveries redeliver": ("{delivery}",),
     "subscribers pause": ("{endpoint}", "--reason", WHY),
@@ -73,7 +78,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 }
 #: They need a terminal, run long or have tests of their own.
 OTHERS = {"up", "demo", "listen"}
-MAY_BE_REFUSED = {"jobs cancel", "jobs resolve", "deliveries redeliver", "endpoints recover"}
+MAY_BE_REFUSED = {"jobs cancel", "jobs charge", "jobs resolve", "deliveries redeliver", "endpoints recover"}
 SHOW_IDS = {"jobs list", "jobs show", "deliveries list", "endpoints list", "endpoints show"}
 _ID = re.compile(r"\b(?:job|ep|evt|dlv)_\w+")
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")

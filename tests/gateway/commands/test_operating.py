@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from redis import Redis
@@ -118,3 +119,33 @@ def test_a_shell_can_complete_the_commands(service: Machine) -> None:
     code, text = run(service, "--show-completion", "bash", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert code == 0
     assert "vidu-gateway" in text or "gateway.cli" in text
+
+
+def test_what_jobs_cost_is_shown_compared_and_exported(service: Machine, operator: dict[str, str]) -> None:
+    with Redis.from_url(service.url, decode_responses=True) as redis:
+        today = datetime.now(UTC).date().isoformat()
+        for period in (today, today[:7], "total"):
+            redis.hset(keys.balance("spender", period), "*|charged", "275000")
+        redis.zadd(keys.TENANTS, {"spender": 0})
+        code, text = run(service, "usage", "--tenant", "spender", **operator)
+        assert code == 0
+        assert "0.2750" in text
+        code, text = run(service, "usage", "--tenant", "spender", "--csv", **operator)
+        assert text.splitlines()[1].startswith("spender,")
+        code, text = run(service, "ledger", "check", "--json", **operator)
+        assert (code, json.loads(text)["different"]) == (
+            1,
+            2,
+        )
+        entry = {"kind": "charge", "job": "job_1", "tenant": "spender", "key": "", "amount": "275000"}
+        entry |= {"period": today, "priced": "", "why": "upstream", "taken": "0"}
+        redis.xadd(keys.ledger(today), entry)
+    code, text = run(service, "ledger", "check", **operator)
+    assert code == 0
+    assert text.endswith("none differ\n")
+    lines = run(service, "ledger", "export", **operator)[1].splitlines()
+    assert [(one["job"], one["amount"]) for one in map(json.loads, lines) if one["tenant"] == "spender"] == [
+        ("job_1", "0.2750")
+    ]
+    assert run(service, "ledger", "export", "--csv", **operator)[1].startswith("id,at,tenant,key,kind,")
+    assert run(service, "ledger", "export", "--from", "soon", **operator)[0] == 1

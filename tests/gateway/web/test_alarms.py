@@ -12,6 +12,7 @@ import pytest
 from gateway.store.account_gauges import AccountGauges
 from gateway.store.lane_views import FailingSubscriber
 from gateway.store.prices import PriceGauges
+from gateway.store.spend import LastCheck, MoneyGauges, SoonSpent, Spend
 from gateway.web import alarms
 from gateway.web.alarms import Fault, Figures, Severity, alarms_of
 
@@ -23,6 +24,7 @@ REFUSED = replace(MAIN, paused=True, reason="no credit")
 FAILING = FailingSubscriber(
     "ep_1", "acme", "https://client.example.com/hook", "HTTP 500", seconds=600, open=False
 )
+SOON = SoonSpent("acme", None, "month", 100, 60, 1_796_083_200_000)
 WELL = Figures(
     durable=True,
     paused=False,
@@ -71,6 +73,10 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"disk_headroom": 1.4}, "DiskNearlyFull"),
     ({"media_up": False}, "MediaStoreAway"),
     ({"skew_seconds": -2.5}, "ClockSkew"),
+    ({"money": MoneyGauges(suspended=1, suspense_seconds=86_401)}, "MoneyInSuspense"),
+    ({"money": MoneyGauges(Spend(0, soon=[SOON], soon_total=1))}, "BudgetSoonSpent"),
+    ({"money": MoneyGauges(check=LastCheck(0, 1))}, "LedgerDrift"),
+    ({"money": MoneyGauges(Spend(0, charged=106, dearer=6))}, "LedgerDrift"),
     ({"prices": PriceGauges(books=2)}, "PricesDiffer"),
     ({"prices": PriceGauges(books=1, faults=1)}, "PricesUnreadable"),
 ]
@@ -207,6 +213,8 @@ def test_each_alarm_is_an_alert_of_the_same_gravity_with_an_entry_in_the_guide(c
         (alarms.DUE_SECONDS, "DeliveriesOverdue"),
         (alarms.FAILING_SECONDS, "SubscriberFails"),
         (alarms.MEMORY_RATIO, "RedisNearlyFull"),
+        (alarms.SUSPENSE_SECONDS, "MoneyInSuspense"),
+        (alarms.DRIFT_RATIO, "LedgerDrift"),
         (alarms.SKEW_SECONDS, "ClockSkew"),
     ],
 )
@@ -214,3 +222,27 @@ def test_the_lines_are_those_of_the_alerts(limit: float, code: str) -> None:
     found = re.search(rf"- alert: {code}\n(.*?)\n\s*labels:", RULES, re.S)
     assert found
     assert f"> {limit:g}" in found[1]
+
+
+def test_a_budget_that_will_not_last_is_named_with_whose_it_is_and_until_when_it_lasts() -> None:
+    key = replace(SOON, key="0a1b", period="day", used=130)
+    total = replace(SOON, period="total", at=None, used=85)
+    found = alarms_of(replace(WELL, money=MoneyGauges(Spend(0, soon=[SOON, key, total], soon_total=3))))
+    assert [alarm.text for alarm in found] == [
+        "tenant acme has used 60 % of its budget of the month; it will be spent by Dec 01, 00:00 UTC",
+        "key 0a1b of tenant acme has used 130 % of its budget of the day",
+        "tenant acme has used 85 % of its budget",
+    ]
+    assert len({alarm.subject for alarm in found}) == 3
+
+
+def test_of_many_budgets_a_few_are_named_and_the_others_counted() -> None:
+    many = [replace(SOON, tenant=f"team-{at}") for at in range(20)]
+    found = alarms_of(replace(WELL, money=MoneyGauges(Spend(0, soon=many, soon_total=31))))
+    assert [alarm.code for alarm in found] == ["BudgetSoonSpent"] * 6
+    assert found[-1].text == "26 more budgets will be spent early"
+
+
+def test_money_that_is_as_it_should_be_is_no_alarm() -> None:
+    well = MoneyGauges(Spend(0, charged=105, dearer=5), LastCheck(0, 0), 3, 86_400)
+    assert alarms_of(replace(WELL, money=well)) == []

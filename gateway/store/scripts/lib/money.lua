@@ -7,6 +7,8 @@
 --   suspense   of finished jobs whose outcome is not known
 --   told       the highest threshold of the budget, in per cent, that was told
 --   jobs, completed, failed, canceled   how many were accepted, and how they ended: only in the period of a day
+--   unsaid     the part of charged that is an estimate, because the upstream said nothing; dearer, cheaper: how far
+--              what it said was above and below the estimates: only in the period of a day
 -- {gw}:ledger:<day>, a stream: every change of the first four, never changed itself. The balances can be computed from
 --   it. kind: reserve | charge: `taken` of what was reserved | return | suspense: from reserved | adjust: a charge
 --   that took `taken` out of suspense
@@ -155,6 +157,16 @@ local function charge(key, amount, most, why, good, now)
   change_balances(key, changes)
 end
 
+-- How far the amount is from the estimate, or that it is one: in the balance of the day.
+local function count_drift(key, amount, estimate, basis)
+  local field, by = 'unsaid', amount
+  if basis == 'upstream' then
+    by = math.abs(amount - (estimate or amount))
+    field = estimate and amount > estimate and 'dearer' or 'cheaper'
+  end
+  if by ~= 0 then add_to(key, money.accepted_day(key), field, by) end
+end
+
 -- Charge: {costs = {{task, amount: what the upstream says it cost, or nil: the estimate, epoch: of its submission},
 -- ...}, good: the state of a job whose money is not wasted, unless_watched}. Each task is charged once. "?<epoch>" is
 -- the unnamed one of that submission. After an operator has decided, nothing more is charged.
@@ -171,6 +183,7 @@ function money.charge(key, effect, now)
       tasks_paid[cost.task] = true
       paid[#paid + 1] = cost.task
       charge(key, amount, estimate or 0, basis, effect.good, now)
+      count_drift(key, amount, estimate, basis)
       if record.get(key, 'charge_basis') ~= 'estimate' then record.set(key, { charge_basis = basis }) end
       log.tally('charges|' .. basis)
     end

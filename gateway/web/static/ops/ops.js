@@ -4,8 +4,8 @@
 (() => {
   const link = document.getElementById("link");
   const live = () => document.getElementById("live");
-  const HISTORY = { accepted: "accepted", completed: "completed", failed: "failed", waiting: "waiting", in_flight: "slots in use", oldest: "oldest waiting", usual: "median", slow: "95th percentile", sent: "delivered", refused: "failed" };
-  const COLOURS = { accepted: "accent", completed: "good", failed: "bad", waiting: "warn", in_flight: "accent", oldest: "warn", usual: "good", slow: "accent", sent: "good", refused: "bad" };
+  const HISTORY = { charged: "charged", wasted: "paid for nothing", accepted: "accepted", completed: "completed", failed: "failed", waiting: "waiting", in_flight: "slots in use", oldest: "oldest waiting", usual: "median", slow: "95th percentile", sent: "delivered", refused: "failed" };
+  const COLOURS = { charged: "accent", wasted: "bad", accepted: "accent", completed: "good", failed: "bad", waiting: "warn", in_flight: "accent", oldest: "warn", usual: "good", slow: "accent", sent: "good", refused: "bad" };
 
   const STALE_MS = 4000; // the stream reads every two seconds; older figures are stale within five
   const REASONS = { silent: "The gateway does not answer.", away: "The gateway cannot read Redis.", held: "Updates are paused while you fill in a form or watch a video." };
@@ -102,21 +102,34 @@
     }
   };
 
-  const options = (place, names) => ({
-    width: place.clientWidth,
-    height: 140,
-    cursor: { y: false },
-    legend: { live: true },
-    scales: { y: { range: (_, low, high) => [0, Math.max(1, high * 1.1)] } },
-    axes: [
-      { stroke: resolve("soft"), grid: { show: false }, size: 28 },
-      { stroke: resolve("soft"), grid: { stroke: resolve("line"), width: 1 }, size: 52, values: (_, ticks) => ticks.map((tick) => place.dataset.unit ? length(tick) : tick >= 10000 ? `${tick / 1000}k` : String(tick)) },
-    ],
-    series: [{ value: (_, at) => at ? new Date(at * 1000).toLocaleTimeString() : "" }, ...names.map((name) => ({
-      label: HISTORY[name], stroke: resolve(COLOURS[name]), width: 2, points: { show: false },
-      value: (_, value) => value == null ? "" : place.dataset.unit ? length(value) : String(Math.round(value * 10) / 10),
-    }))],
-  });
+  const options = (place, names) => {
+    const days = place.dataset.unit === "money"; // one bar a day, in UTC; wasted money is a part of what was charged
+    const bars = days ? { paths: uPlot.paths.bars({ size: [0.7, 40] }) } : {};
+    return {
+      width: place.clientWidth,
+      height: 140,
+      cursor: { y: false },
+      legend: { live: true },
+      tzDate: (at) => days ? uPlot.tzDate(new Date(at * 1000), "UTC") : new Date(at * 1000),
+      scales: {
+        x: days ? { range: (_, low, high) => [low - DAY / 2, high + DAY / 2] } : {},
+        y: { range: (_, low, high) => [0, days ? (high || 1) * 1.1 : Math.max(1, high * 1.1)] },
+      },
+      axes: [
+        { stroke: resolve("soft"), grid: { show: false }, size: 28, ...(days ? { incrs: [1, 2, 7, 14, 31, 62].map((n) => n * DAY), values: (_, ticks) => ticks.map(day) } : {}) },
+        { stroke: resolve("soft"), grid: { stroke: resolve("line"), width: 1 }, size: 52, values: (_, ticks) => ticks.map((tick) => days ? coarse(tick) : place.dataset.unit ? length(tick) : tick >= 10000 ? `${tick / 1000}k` : String(tick)) },
+      ],
+      series: [{ value: (_, at) => at ? days ? day(at) : new Date(at * 1000).toLocaleTimeString() : "" }, ...names.map((name) => ({
+        label: HISTORY[name], stroke: resolve(COLOURS[name]), width: days ? 0 : 2, fill: days ? resolve(COLOURS[name]) : undefined, points: { show: false }, ...bars,
+        value: (_, value) => value == null ? "" : days ? money(value) : place.dataset.unit ? length(value) : String(Math.round(value * 10) / 10),
+      }))],
+    };
+  };
+
+  const DAY = 86400;
+  const day = (at) => new Date(at * 1000).toLocaleDateString(undefined, { month: "short", day: "numeric", timeZone: "UTC" });
+  const money = (amount) => amount.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 4 });
+  const coarse = (amount) => amount >= 10000 ? `${amount / 1000}k` : amount.toLocaleString("en", { maximumFractionDigits: 4 });
 
   const length = (seconds) => seconds < 120 ? `${Math.round(seconds * 10) / 10} s` : seconds < 7200 ? `${Math.round(seconds / 60)} min` : `${Math.round(seconds / 360) / 10} h`;
 
