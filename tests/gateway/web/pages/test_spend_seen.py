@@ -16,9 +16,13 @@ from tests.gateway.web.conftest import add_key
 from tests.gateway.web.live import listening
 
 pytestmark = pytest.mark.timeout(120)
-#: Whether the chart has a bar in the colour of what was charged.
-_DRAWN = """() => { const c = document.querySelector('#plot-spend canvas');
-  return c && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some((v, i) => i % 4 === 3 && v); }"""
+#: Whether anything is drawn in the chart.
+_DRAWN = """() => {
+  const canvas = document.querySelector('#plot-spend canvas');
+  if (!canvas) return false;
+  const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+  return data.some((value, at) => at % 4 === 3 && value);
+}"""
 
 
 def test_nothing_sticks_out_at_any_width_and_the_chart_is_drawn(
