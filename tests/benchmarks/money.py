@@ -1,8 +1,7 @@
-"""What budgets cost: CPU of gateway and store for each accepted job, with budgets and with them switched off."""
+"""What budgets cost: CPU of gateway and store for each accepted job, with and without budgets."""
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 import time
 import urllib.request
@@ -10,12 +9,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import orjson
 import redis
 
 from gateway.money.budgets import Budget, Period, field_of
-from tests.benchmarks.figures import Found
+from tests.benchmarks.figures import Figure, Found
 from tests.processes import ORDER, Machine, free_port, machine
 from tests.promises.faults.world import PRICES
 
@@ -27,8 +27,8 @@ _TICKS = 100  # of /proc, a second
 
 
 def measure() -> Found:
-    """`budgets_cpu_ratio`: of two gateways at one store, in turns: one with prices and with six budgets of tenant
-    and key, one without prices, for a tenant without budgets."""
+    """`budgets_cpu_ratio`: of two gateways at one store, in turns: one with prices, for a tenant with budgets
+    of the day and the month and a key with one of the day; one without prices, for one without budgets."""
     with tempfile.TemporaryDirectory() as name, machine(Path(name)) as scratch:
         bases = {}
         for kind, more in (("off", {}), ("on", {"GATEWAY_PRICES_FILE": str(PRICES)})):
@@ -39,9 +39,8 @@ def measure() -> Found:
         keys = {"off": scratch.make_key("free"), "on": scratch.make_key("bound")}
         with redis.Redis.from_url(scratch.url) as client:
             owner = keys["on"].split("_")[1]
-            for period in Period:
-                for field in (field_of(period), field_of(period, owner)):
-                    client.hset("{gw}:tenant:bound:settings", field, Budget(10**15, hard=True).dump())
+            for field in (field_of(Period.DAY), field_of(Period.MONTH), field_of(Period.DAY, owner)):
+                client.hset("{gw}:tenant:bound:settings", field, Budget(10**15, hard=True).dump())
             numbers = count()
             spent: dict[str, list[float]] = {"off": [], "on": []}
             for turn in range(ROUNDS + 1):
@@ -50,7 +49,7 @@ def measure() -> Found:
                     _post(bases[kind], keys[kind], numbers)
                     if turn:  # the first one warms up
                         spent[kind].append((_cpu(scratch, kind, client) - before) / JOBS * 1e6)
-        ratio = statistics.median(on / off for on, off in zip(spent["on"], spent["off"], strict=True))
+        ratio = Figure([on / off for on, off in zip(spent["on"], spent["off"], strict=True)], spent["off"])
         rates = {f"accept_cpu_us_budgets_{kind}": found for kind, found in spent.items()}
     return Found({"budgets_cpu_ratio": ratio}, rates)
 
@@ -58,7 +57,7 @@ def measure() -> Found:
 def _cpu(scratch: Machine, name: str, client: redis.Redis) -> float:
     """Seconds of CPU of the gateway and the store until now."""
     fields = Path(f"/proc/{scratch.processes[name].pid}/stat").read_text().rpartition(")")[2].split()
-    used = client.info("cpu")
+    used: Any = client.info("cpu")
     gateway = (int(fields[11]) + int(fields[12])) / _TICKS
     return gateway + float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 

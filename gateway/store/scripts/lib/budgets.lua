@@ -32,19 +32,18 @@ end
 
 -- Reads all that the budgets, and a reservation that they allow, need of the balances: one command for each period.
 local function read_balances(tenant, owner, limits)
-  local seen = {}
+  local of_period = {}
   for _, budget in ipairs(limits) do
-    if not seen[budget.name] then
-      seen[budget.name] = true
-      local fields = { '*|reserved', '*|charged', '*|suspense', '*|told' }
+    local fields, stem = of_period[budget.name], budget.whose .. '|'
+    if not fields then
+      fields = { '*|reserved' }
+      if budget.period == 'day' then fields[#fields + 1] = '*|jobs' end
       for at = 1, owner and #fields or 0 do fields[#fields + 1] = owner .. string.sub(fields[at], 2) end
-      if budget.period == 'day' then
-        fields[#fields + 1] = '*|jobs'
-        fields[#fields + 1] = owner and owner .. '|jobs'
-      end
-      counters.read(money.balance_key(tenant, budget.name), unpack(fields))
+      of_period[budget.name] = fields
     end
+    for _, name in ipairs({ 'charged', 'suspense', 'told' }) do fields[#fields + 1] = stem .. name end
   end
+  for name, fields in pairs(of_period) do counters.read(money.balance_key(tenant, name), unpack(fields)) end
 end
 
 -- The first hard budget that does not allow one estimate more, with what is spent and reserved, or nil. `estimate`: nil
