@@ -33,9 +33,9 @@ def test_nothing_sticks_out_at_any_width_and_the_chart_is_drawn(
     async def prepare() -> str:
         async with open_resources(settings, retries=1) as resources:
             for at in range(3):
-                amounts = {"charged": 34_536_750_000, "wasted": 1_520_625_000, "reserved": 690_375_000}
-                jobs = {"jobs": 100_000, "completed": 92_098, "failed": 6_061}
-                await add_balance(resources.redis, f"team-{at}", day_of(at), **amounts, **jobs)
+                name, redis = f"team-{at}", resources.redis
+                await add_balance(redis, name, day_of(at), charged=34_536_750_000, wasted=1_520_625_000)
+                await add_balance(redis, name, day_of(at), jobs=100_000, completed=92_098, failed=6_061)
             budgets = {"budget_month": "99000000000|soft", "budget_total:00000000000a": "1000000|hard"}
             await set_budgets(resources.redis, "team-0", budgets)
             return await add_key(resources, "platform", [Scope.OPS_READ, Scope.OPS_WRITE])
