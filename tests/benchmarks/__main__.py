@@ -23,6 +23,7 @@ from tests.benchmarks import (
     intake,
     large_posts,
     million,
+    money,
     pipeline,
     recovery_seconds,
     report,
@@ -48,6 +49,7 @@ PARTS: dict[str, Part] = {
     "recovery_seconds": lambda: found_in(recovery_seconds.measure()),
     "depth": million.depth,
     "copies": copies.measure,
+    "money": money.measure,
     "idle": idle_workers.measure,
 }
 #: Only when they are named.
@@ -92,6 +94,7 @@ TARGETS = {
     "fairness_position_of_last": Target("<=", 40),
     "up_ready_seconds": Target("<", 3),
     "mirror_ratio": Target(">=", 0.5),
+    "budgets_cpu_ratio": Target("<=", 1.05),
     "idle_store_percent_at_100_workers": Target("<", 3),
 }
 RESULT = Path(".bench/latest.json")

@@ -58,7 +58,7 @@ end
 
 local today, estimate = money.day_of(now), tonumber(fields.estimate)
 local limits = budgets.load({ unpack(own, 4, 3 + #budget_fields) }, fields.key, today)
-local exceeded = budgets.first_exceeded(args.tenant, limits, estimate)
+local exceeded = budgets.first_exceeded(args.tenant, fields.key, limits, estimate)
 if exceeded then return budgets.refusal(args.tenant, exceeded, estimate, args.check_only, now) end
 
 local rate, burst = own_rate or args.rate or 0, own_burst or args.burst or 1

@@ -19,6 +19,7 @@ from tests.promises.properties import dump
 from tests.promises.properties.calling_back import CallingBack
 from tests.promises.properties.ground import LOOKS, NUMBER, TWICE
 from tests.promises.properties.hands import held, pick, shown
+from tests.promises.properties.model import ModelJob
 from tests.promises.properties.money import PRICE
 from tests.promises.properties.polls import Looker
 from tests.promises.properties.stage import GAP, POISON_LIMIT, RETENTION, now
@@ -166,15 +167,12 @@ class JobsMachine(CallingBack):
             )
             assert now(call).outcome == "moved"
 
-    @precondition(lambda self: self.look.zset("suspense"))
-    @rule(number=NUMBER, amount=st.sampled_from([0, PRICE]))
-    def decide(self, number: int, amount: int) -> None:
+    def decide(self, job: ModelJob) -> None:
         """An operator says what a job in suspense cost; a second decision is refused."""
-        name = pick(sorted(self.look.zset("suspense")), number)
-        job = self.fresh(self.model.jobs[name])
-        now(self.stage.charges.decide(job, amount, "as on the invoice", "op1"))
+        found = self.fresh(job)
+        now(self.stage.charges.decide(found, PRICE, "as on the invoice", "op1"))
         with contextlib.suppress(Conflict):
-            now(self.stage.charges.decide(job, amount, "as on the invoice", "op1"))
+            now(self.stage.charges.decide(found, PRICE, "as on the invoice", "op1"))
             raise AssertionError("it was decided twice")
         self.seen["decided"] += 1
 
@@ -185,8 +183,11 @@ class JobsMachine(CallingBack):
         old = job.final and job.since[job.state] + RETENTION * 1000 <= self.ms
         owed = [d for d in self.look.records("delivery").values() if d["job_id"] == job.name]
         pending = any(found["state"] == "pending" for found in owed)
+        in_doubt = job.name in self.look.zset("suspense")
+        if in_doubt and twice:
+            self.decide(job)
+            in_doubt = False
         gone = self.again(lambda: self.stage.retention.forget(job.name), twice)
-        in_doubt = "suspense" in self.look.records("job").get(job.name, {})
         assert gone == (old and not job.watched(self.ms) and not pending and not in_doubt)
         if gone:
             self.seen["forgotten"] += 1

@@ -35,7 +35,7 @@ def test_jobs_are_as_the_model_says_after_every_step(redis_url: str, tmp_path: P
     with capture_logs():
         for tour in TOURS:
             tour(machine())
-        run_state_machine_as_test(machine, settings=effort(100, 40))
+        run_state_machine_as_test(machine, settings=effort(80, 40))
     server.close()
     missing = MUST_HAPPEN - set(seen)
     assert not missing, f"the search was too shallow: never happened: {missing}"

@@ -30,13 +30,29 @@ function budgets.load(values, owner, day)
   return found
 end
 
+-- Reads all that the budgets, and a reservation that they allow, need of the balances: one command for each period.
+local function read_balances(tenant, owner, limits)
+  local of_period = {}
+  for _, budget in ipairs(limits) do
+    local fields, stem = of_period[budget.name], budget.whose .. '|'
+    if not fields then
+      fields = { '*|reserved' }
+      if budget.period == 'day' then fields[#fields + 1] = '*|jobs' end
+      for at = 1, owner and #fields or 0 do fields[#fields + 1] = owner .. string.sub(fields[at], 2) end
+      of_period[budget.name] = fields
+    end
+    for _, name in ipairs({ 'charged', 'suspense', 'told' }) do fields[#fields + 1] = stem .. name end
+  end
+  for name, fields in pairs(of_period) do counters.read(money.balance_key(tenant, name), unpack(fields)) end
+end
+
 -- The first hard budget that does not allow one estimate more, with what is spent and reserved, or nil. `estimate`: nil
--- if no price is known. What the budgets' balances hold is read here.
-function budgets.first_exceeded(tenant, limits, estimate)
+-- if no price is known.
+function budgets.first_exceeded(tenant, owner, limits, estimate)
   local exceeded
+  read_balances(tenant, owner, limits)
   for _, budget in ipairs(limits) do
     local balance, stem = money.balance_key(tenant, budget.name), budget.whose .. '|'
-    counters.read(balance, stem .. 'reserved', stem .. 'charged', stem .. 'suspense', stem .. 'told')
     budget.spent = counters.get(balance, stem .. 'charged')
     budget.reserved = counters.get(balance, stem .. 'reserved') + counters.get(balance, stem .. 'suspense')
     local fits = estimate and budget.spent + budget.reserved + estimate <= budget.limit
@@ -93,7 +109,7 @@ function budgets.allow_again(key, effect)
   if not effect.within_budget or not tenant then return true end
   local values = redis.call('HMGET', P .. 'tenant:' .. tenant .. ':settings', unpack(budgets.fields(owner)))
   local limits = budgets.load(values, owner, money.accepted_day(key))
-  return not budgets.first_exceeded(tenant, limits, tonumber(record.get(key, 'estimate')))
+  return not budgets.first_exceeded(tenant, owner, limits, tonumber(record.get(key, 'estimate')))
 end
 
 return budgets
