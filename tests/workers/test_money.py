@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from gateway.dispatch import Role
+from gateway.errors import BudgetExceeded
 from gateway.events import EventType
 from gateway.jobs import Job
 from gateway.lifecycle import JobEvent, JobState, OnUnknown
@@ -407,3 +408,21 @@ async def test_a_job_is_not_forgotten_before_its_money_is_decided(rig: Rig) -> N
     assert await retention.forget(job.id)
     assert await rig.resources.jobs.read(job.id) is None
     assert await amounts(rig.redis) == {}
+
+
+async def test_what_is_in_suspense_counts_against_the_budget(rig: Rig) -> None:
+    await given_up(rig)
+    await set_budget(rig.redis, 2 * PRICE - 1)
+    with pytest.raises(BudgetExceeded) as refused:
+        await rig.accept(**PRICED)
+    assert refused.value.reserved == "0.2750"
+
+
+async def test_after_an_operator_s_decision_a_late_result_costs_nothing_more(rig: Rig) -> None:
+    job = await given_up(rig)
+    await rig.resources.charges.decide(job, 100_000, "as on the invoice", "op1")
+    after = await rig.confirm(job, Found(made("task_1")))
+    assert after.late is not None
+    assert (after.charged, after.charge_basis, after.suspense) == (100_000, "operator", 0)
+    assert (await rig.tally())["charges|decided"] == "1"
+    await check(rig.redis)
