@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import pydoc
 import typing
 from functools import cache
 from typing import Any, Final
@@ -184,3 +185,12 @@ def test_the_words_of_a_parameter_are_those_of_the_gateway() -> None:
 
 def test_only_what_makes_a_call_is_a_method() -> None:
     assert all(isinstance(vars(jobs.Jobs)[name], Method) for name in ("submit", "get", "wait", "download"))
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_the_help_of_a_client_names_all_groups(kind: type[Any]) -> None:
+    told = pydoc.render_doc(kind, renderer=pydoc.plaintext)
+    for group in {name.split(".")[0] for name in METHODS.values() if "." in name}:
+        assert f"See help(client.{group})." in told
+        assert f"client.{group}`" in (inspect.getdoc(Client) or "")
+        assert f"help(client.{group})" in pydoc.render_doc(getattr(kind, group), renderer=pydoc.plaintext)
