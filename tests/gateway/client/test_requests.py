@@ -53,7 +53,7 @@ def test_each_post_has_another_key_unless_it_is_given(waits: list[float]) -> Non
         submit(server)
         submit(server)
         with Client(server.url, KEY) as client:
-            client.jobs.submit("fox", [], idempotency_key="order-1")
+            client.jobs.submit("fox", ["https://x/a.png"], idempotency_key="order-1")
     first, second, third = (one.headers["idempotency-key"] for one in server.asked)
     assert first != second
     assert third == "order-1"
@@ -62,7 +62,7 @@ def test_each_post_has_another_key_unless_it_is_given(waits: list[float]) -> Non
 def test_the_asynchronous_client_does_the_same(waits: list[float]) -> None:
     async def submitted(url: str) -> str:
         async with AsyncClient(url, KEY) as client:
-            return (await client.jobs.submit("fox", [])).id
+            return (await client.jobs.submit("fox", ["https://x/a.png"])).id
 
     with scripted(DROP, AWAY, Reply(202, JOB)) as server:
         assert asyncio.run(submitted(server.url)) == "job_1"
@@ -208,7 +208,14 @@ def test_a_prefix_of_a_proxy_stays(prefix: str) -> None:
 
 def test_the_head_of_a_request() -> None:
     with scripted(Reply(202, JOB)) as server, Client(f"{server.url}/base/", KEY) as client:
-        client.jobs.submit("fox", [], traceparent="00-a-b-01", priority="high", start_deadline=60, duration=4)
+        client.jobs.submit(
+            "fox",
+            ["https://x/a.png"],
+            traceparent="00-a-b-01",
+            priority="high",
+            start_deadline=60,
+            duration=4,
+        )
     (asked,) = server.asked
     assert asked.path == "/base/v1/jobs"
     assert asked.headers["user-agent"].startswith("vidu-gateway-python/")
@@ -217,7 +224,10 @@ def test_the_head_of_a_request() -> None:
     assert asked.headers["traceparent"] == "00-a-b-01"
     assert asked.headers["gateway-priority"] == "high"
     assert asked.headers["gateway-start-deadline"] == "60"
-    assert asked.body == b'{"model":"viduq2_pro_reference","prompt":"fox","duration":4}'
+    assert (
+        asked.body
+        == b'{"model":"viduq2_pro_reference","prompt":"fox","duration":4,"images":["https://x/a.png"]}'
+    )
 
 
 def test_the_key_is_neither_shown_nor_logged(caplog: pytest.LogCaptureFixture, waits: list[float]) -> None:
