@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
 from . import streaming
+from .checks import address
 from .deliveries import Deliveries
 from .endpoints import Endpoints, Recoveries
 from .jobs import Jobs
@@ -30,12 +30,42 @@ class _Operations(Resource[Net]):
 
     def __init__(self, network: Net) -> None:
         super().__init__(network)
-        self.jobs = Jobs(network)
-        self.uploads = Uploads(network)
-        self.endpoints = Endpoints(network)
-        self.deliveries = Deliveries(network)
-        self.recoveries = Recoveries(network)
-        self.usage = UsageOfTenant(network)
+        self._jobs = Jobs(network)
+        self._uploads = Uploads(network)
+        self._endpoints = Endpoints(network)
+        self._deliveries = Deliveries(network)
+        self._recoveries = Recoveries(network)
+        self._usage = UsageOfTenant(network)
+
+    @property
+    def jobs(self) -> Jobs[Net]:
+        """Submit jobs, wait for them, fetch their videos. See help(client.jobs)."""
+        return self._jobs
+
+    @property
+    def uploads(self) -> Uploads[Net]:
+        """Files that several jobs use. See help(client.uploads)."""
+        return self._uploads
+
+    @property
+    def endpoints(self) -> Endpoints[Net]:
+        """URLs of yours that get webhooks. See help(client.endpoints)."""
+        return self._endpoints
+
+    @property
+    def deliveries(self) -> Deliveries[Net]:
+        """Webhooks that were sent or are still to be sent. See help(client.deliveries)."""
+        return self._deliveries
+
+    @property
+    def recoveries(self) -> Recoveries[Net]:
+        """How far a redelivery is that `endpoints.recover` began. See help(client.recoveries)."""
+        return self._recoveries
+
+    @property
+    def usage(self) -> UsageOfTenant[Net]:
+        """What your jobs cost: `client.usage.get()`. See help(client.usage)."""
+        return self._usage
 
     def events(
         self,
@@ -80,6 +110,17 @@ class _Operations(Resource[Net]):
 class Client(_Operations[Blocks]):
     """A blocking client. Threads may share it.
 
+    * `client.jobs`             submit, check, get, wait, events, download, list, cancel, link, ...
+    * `client.uploads`          files that several jobs use: create, get, list, delete
+    * `client.endpoints`        URLs of yours that get webhooks: create, test, rotate, recover, ...
+    * `client.deliveries`       webhooks, sent or still to be sent: list, get, redeliver
+    * `client.recoveries`       how far a redelivery is: get
+    * `client.usage`            what your jobs cost: get
+    * `client.events()`         what happens to all your jobs
+    * `client.request(...)`, `client.stream(...)`  any other operation
+
+    Each is explained: see help(client.jobs), help(client.jobs.submit), and so on.
+
     ```python
     from gateway.client import Client
 
@@ -89,8 +130,9 @@ class Client(_Operations[Blocks]):
         client.jobs.download(job, "fox.mp4")
     ```
 
-    `url`, `key`: or the variables VIDU_GATEWAY_URL and VIDU_GATEWAY_KEY. `key=""`: without one. `timeout`:
-    longest silence of the gateway, in seconds. `retries`: of requests that may be repeated. `proxy`: the
+    `url`, `key`: or the variables VIDU_GATEWAY_URL and VIDU_GATEWAY_KEY. `url` has no path, but for the
+    prefix of a proxy. `key=""`: without a key, which only probes need. `timeout`: longest silence of the
+    gateway, in seconds. `retries`: of requests that may be repeated. `proxy`: the
     URL of an HTTP proxy; variables such as HTTPS_PROXY are not used.
     """
 
@@ -133,7 +175,8 @@ class AsyncClient(_Operations[Awaits]):
             print(event.type)
     ```
 
-    Parameters as of `Client`. Files are read and written in the event loop, a piece at a time.
+    Groups and parameters as of `Client`. A `progress` is a plain function here too. Files are read and
+    written in the event loop, a piece at a time.
     """
 
     def __init__(
@@ -168,19 +211,12 @@ class AsyncClient(_Operations[Awaits]):
 def _target(url: str | None, key: str | None, seconds: float, retries: int, proxy: str | None) -> Target:
     """ValueError for what cannot work. It never shows the key."""
     url = os.environ.get(_URL, "") if url is None else url
-    key = os.environ.get(_KEY) if key is None else key
+    key = (os.environ.get(_KEY) or None) if key is None else key
     if key is None:
         raise ValueError(f"a key is required: key=, or the variable {_KEY}")
     if not _VISIBLE.fullmatch(key):
         raise ValueError("the key has invalid characters: a key looks like vgw_..._...")
-    split = urlsplit(url)
-    if split.scheme not in ("http", "https") or not split.hostname or split.query or split.fragment:
-        raise ValueError(
-            f"the gateway's URL (url=, or the variable {_URL}) must be like http://gateway.example.com:8080"
-        )
-    if split.username is not None:
-        raise ValueError("the gateway's URL has a user name; pass the key as key=")
-    return Target(url.rstrip("/"), key, seconds, retries, proxy)
+    return Target(address(url), key, seconds, retries, proxy)
 
 
 def _chunks(request: Request) -> Steps[bytes]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import Literal
-from urllib.parse import quote
 
+from .checks import path_of
 from .pages import Listing
 from .requests import Request, record
 from .steps import Call, Method, Net, Resource
@@ -27,16 +27,16 @@ class Deliveries(Resource[Net]):
         return Listing(self._network, Delivery, "/v1/deliveries", query)
 
     @Method
-    def get(self, delivery_id: str) -> Call[Delivery]:
+    def get(self, delivery_id: Delivery | str) -> Call[Delivery]:
         """The delivery, with the log of its newest attempts."""
         return record(Delivery, Request("GET", _path(delivery_id)))
 
     @Method
-    def redeliver(self, delivery_id: str) -> Call[Delivery]:
+    def redeliver(self, delivery_id: Delivery | str) -> Call[Delivery]:
         """Send it again now, in any state. The id and the bytes of the event stay. Conflict while an
         attempt is in progress, or if the endpoint is disabled or deleted."""
         return record(Delivery, Request("POST", f"{_path(delivery_id)}/redeliver", repeatable=False))
 
 
-def _path(delivery_id: str) -> str:
-    return f"/v1/deliveries/{quote(delivery_id, safe='')}"
+def _path(delivery: Delivery | str) -> str:
+    return path_of("/v1/deliveries", Delivery, delivery)

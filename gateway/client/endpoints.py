@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict, Unpack
-from urllib.parse import quote
 
+from .checks import path_of
 from .pages import listed
 from .requests import Request, record, send
 from .steps import Call, Method, Net, Resource
@@ -63,12 +63,12 @@ class Endpoints(Resource[Net]):
         return listed(Endpoint, "/v1/endpoints")
 
     @Method
-    def get(self, endpoint_id: str) -> Call[Endpoint]:
+    def get(self, endpoint_id: Endpoint | str) -> Call[Endpoint]:
         """The endpoint, with its health."""
         return record(Endpoint, Request("GET", _path(endpoint_id)))
 
     @Method
-    def update(self, endpoint_id: str, **changes: Unpack[EndpointChanges]) -> Call[Endpoint]:
+    def update(self, endpoint_id: Endpoint | str, **changes: Unpack[EndpointChanges]) -> Call[Endpoint]:
         """Change some of `url`, `events`, `description`, `headers`, `schedule`, `slots`, `disabled`.
 
         `disabled=True` sends nothing and holds deliveries; after `disabled=False`, `recover` sends those.
@@ -76,26 +76,26 @@ class Endpoints(Resource[Net]):
         return record(Endpoint, Request("PATCH", _path(endpoint_id), body=dict(changes)))
 
     @Method
-    def delete(self, endpoint_id: str) -> Call[None]:
+    def delete(self, endpoint_id: Endpoint | str) -> Call[None]:
         """Delete the endpoint. Its pending deliveries are not sent."""
         yield from send(Request("DELETE", _path(endpoint_id)))
 
     @Method
-    def rotate(self, endpoint_id: str, *, overlap_seconds: int = 86_400) -> Call[Endpoint]:
+    def rotate(self, endpoint_id: Endpoint | str, *, overlap_seconds: int = 86_400) -> Call[Endpoint]:
         """Make a new secret, which the answer shows once. Webhooks are signed with the old one too for so
         many seconds; after a leak use 0. It is not repeated if the answer is lost: rotate again."""
         body = {"overlap_seconds": overlap_seconds}
         return record(Endpoint, Request("POST", f"{_path(endpoint_id)}/rotate", body=body, repeatable=False))
 
     @Method
-    def test(self, endpoint_id: str) -> Call[TestResult]:
+    def test(self, endpoint_id: Endpoint | str) -> Call[TestResult]:
         """Send a signed test event now. The result says how your URL answered."""
         return record(TestResult, Request("POST", f"{_path(endpoint_id)}/test", repeatable=False))
 
     @Method
     def recover(
         self,
-        endpoint_id: str,
+        endpoint_id: Endpoint | str,
         since: datetime | str,
         *,
         until: datetime | str | None = None,
@@ -109,7 +109,7 @@ class Endpoints(Resource[Net]):
         return record(Recovery, Request("POST", f"{_path(endpoint_id)}/recover", body=body, repeatable=False))
 
     @Method
-    def recoveries(self, endpoint_id: str) -> Call[tuple[Recovery, ...]]:
+    def recoveries(self, endpoint_id: Endpoint | str) -> Call[tuple[Recovery, ...]]:
         """The newest recoveries of the endpoint."""
         return listed(Recovery, f"{_path(endpoint_id)}/recoveries")
 
@@ -118,13 +118,13 @@ class Recoveries(Resource[Net]):
     """`client.recoveries`."""
 
     @Method
-    def get(self, recovery_id: str) -> Call[Recovery]:
+    def get(self, recovery_id: Recovery | str) -> Call[Recovery]:
         """The recovery, and how far it is."""
-        return record(Recovery, Request("GET", f"/v1/recoveries/{quote(recovery_id, safe='')}"))
+        return record(Recovery, Request("GET", path_of("/v1/recoveries", Recovery, recovery_id)))
 
 
-def _path(endpoint_id: str) -> str:
-    return f"/v1/endpoints/{quote(endpoint_id, safe='')}"
+def _path(endpoint: Endpoint | str) -> str:
+    return path_of("/v1/endpoints", Endpoint, endpoint)
 
 
 def _time(given: datetime | str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from .checks import shown
 from .errors import GatewayError
 
 #: A file: its path, its bytes, or a binary file that can be read from where it stands.
@@ -26,7 +28,8 @@ _TYPES: Final = (
 class Source:
     """A file to send, from its beginning at each attempt. `size`: in bytes."""
 
-    def __init__(self, file: File, progress: Progress | None = None) -> None:
+    def __init__(self, file: File, progress: Progress | None = None, *, name: str = "file") -> None:
+        _check(name, file)
         self._file = file
         self._progress = progress
         self._start = 0
@@ -37,7 +40,7 @@ class Source:
         else:
             if not file.seekable():
                 raise ValueError(
-                    "this file cannot be read twice, which a retry needs; pass its bytes instead"
+                    f"{name}: this file cannot be read twice, which a retry needs; pass its bytes instead"
                 )
             self._start = file.tell()
             self.size = file.seek(0, 2) - self._start
@@ -70,6 +73,16 @@ class Source:
         """The whole file as a data URI."""
         raw = b"".join(self._pieces())
         return f"data:{_media_type(raw)};base64,{base64.b64encode(raw).decode()}"
+
+
+def _check(name: str, file: object) -> None:
+    """TypeError for what is no file, or one of text."""
+    if isinstance(file, io.TextIOBase):
+        raise TypeError(f"{name}: this file has text, not bytes: open it with 'rb'")
+    if not isinstance(file, Path | bytes) and not (hasattr(file, "read") and hasattr(file, "seek")):
+        raise TypeError(
+            f"{name}: a file is a Path, bytes or a file that was opened with 'rb', not {shown(file)}"
+        )
 
 
 def _read(file: BinaryIO) -> Iterator[bytes]:

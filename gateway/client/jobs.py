@@ -5,46 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Literal, TypedDict, Unpack
-from urllib.parse import quote
+from typing import Unpack
 
-from . import downloading, streaming, uploads, waiting
-from .files import INLINE_BYTES, File, Progress, Source
-from .models import Event, Job, JobCheck, Link, Status, Timeline, Upload, Variant
+from . import downloading, orders, streaming, waiting
+from .checks import path_of, plain, whole_seconds
+from .files import Progress
+from .models import Event, Job, JobCheck, Link, Status, Timeline, Variant
+from .orders import JobParams, Media
 from .pages import Listing, listed
 from .requests import Request, record, send
 from .steps import Call, Method, Net, Resource, Stream
 from .webhook_models import Delivery
-
-MODEL: Final = "viduq2_pro_reference"
-#: A picture or clip: its URL or data URI, the id of an upload, an upload, or a file.
-Media = str | Upload | File
-
-_OPTIONS: Final = ("start_deadline", "total_deadline", "on_unknown", "priority")
-
-
-class JobParams(TypedDict, total=False):
-    """More of a job. What you leave out has the gateway's default."""
-
-    model: str
-    duration: int  # seconds: 0 to 10
-    resolution: Literal["540p", "720p", "1080p"]
-    aspect_ratio: Literal["16:9", "9:16", "4:3", "3:4", "1:1"]
-    seed: int
-    bgm: bool  # background music
-    payload: str  # your own text; it comes back with the job
-    callback_url: str  # hears how the job finished
-    off_peak: bool
-    watermark: bool
-    wm_position: int
-    wm_url: str
-    meta_data: str
-    start_deadline: int  # seconds: fails at no cost if it was not sent by then
-    total_deadline: int  # seconds: fails if it is not finished by then
-    on_unknown: Literal["hold", "resubmit", "manual"]
-    priority: Literal["low", "normal", "high"]
-    traceparent: str  # W3C trace context: the gateway's spans join your trace
-    extra: dict[str, Any]  # parameters that this version of the client does not know
 
 
 class Jobs(Resource[Net]):
@@ -80,11 +51,12 @@ class Jobs(Resource[Net]):
         your program was restarted. Raises InvalidRequest (with every problem; nothing is paid),
         BudgetExceeded, RateLimited.
         """
-        body = yield from _body(prompt, images, videos, params, progress)
-        headers = _options(params)
+        seconds = whole_seconds("wait", wait, 0, waiting.LONGEST_SECONDS) + 60.0
+        plain("progress", progress)
+        headers = orders.options(params)
+        body = yield from orders.body(prompt, images, videos, params, progress)
         headers |= {"Idempotency-Key": idempotency_key} if idempotency_key else {}
         headers |= {"Prefer": f"wait={wait}"} if wait else {}
-        seconds = wait + 60.0
         return (
             yield from record(Job, Request("POST", "/v1/jobs", headers=headers, body=body, seconds=seconds))
         )
@@ -100,17 +72,14 @@ class Jobs(Resource[Net]):
     ) -> Call[JobCheck]:
         """Check a job as `submit` would, without making it. Nothing is paid. Files are uploaded as by
         `submit`."""
-        body = yield from _body(prompt, images, videos, params, None)
-        return (
-            yield from record(
-                JobCheck, Request("POST", "/v1/jobs/check", headers=_options(params), body=body)
-            )
-        )
+        headers = orders.options(params)
+        body = yield from orders.body(prompt, images, videos, params, None)
+        return (yield from record(JobCheck, Request("POST", "/v1/jobs/check", headers=headers, body=body)))
 
     @Method
     def get(self, job: Job | str, *, wait: int = 0) -> Call[Job]:
         """The job now; with `wait`, when it is finished, after so many seconds (60 at most) at the latest."""
-        return waiting.get(_path(job), wait)
+        return waiting.get(_path(job), whole_seconds("wait", wait, 0, waiting.LONGEST_SECONDS))
 
     @Method
     def wait(
@@ -126,6 +95,7 @@ class Jobs(Resource[Net]):
         `timeout`: seconds; None: for ever. `progress(job)` is called every few seconds. Raises JobFailed or
         JobCanceled, whose `job` says why, and WaitTimeout: the job goes on, and you may wait again.
         """
+        plain("progress", progress)
         return waiting.wait(_path(job), job if isinstance(job, Job) else None, timeout, progress)
 
     def events(self, job: Job | str, *, after: str | None = None) -> Stream[Net, Event]:
@@ -152,6 +122,7 @@ class Jobs(Resource[Net]):
         SHA-256 is checked if the gateway has a copy. Raises NotFound while there is no such file, and
         BadDownload.
         """
+        plain("progress", progress)
         if not isinstance(job, Job) or variant not in job.assets:
             job = yield from waiting.get(_path(job))
         asset = job.assets.get(variant)
@@ -198,44 +169,4 @@ class Jobs(Resource[Net]):
 
 
 def _path(job: Job | str) -> str:
-    return f"/v1/jobs/{quote(job.id if isinstance(job, Job) else job, safe='')}"
-
-
-def _options(params: JobParams) -> dict[str, str]:
-    """The parameters that travel as headers."""
-    given: dict[str, Any] = {**params}
-    headers = {
-        f"Gateway-{name.replace('_', '-').title()}": str(given[name]) for name in _OPTIONS if name in given
-    }
-    return headers | ({"traceparent": params["traceparent"]} if "traceparent" in params else {})
-
-
-def _body(
-    prompt: str,
-    images: Sequence[Media],
-    videos: Sequence[Media],
-    params: JobParams,
-    progress: Progress | None,
-) -> Call[dict[str, Any]]:
-    body: dict[str, Any] = {"model": MODEL, "prompt": prompt, **params, **params.get("extra", {})}
-    for name in (*_OPTIONS, "traceparent", "extra"):
-        body.pop(name, None)
-    for name, media in (("images", images), ("videos", videos)):
-        if isinstance(media, str | bytes | Path | Upload):
-            raise TypeError(f"{name}: pass a list, also for one file")
-        if media:
-            body[name] = []
-            for one in media:
-                body[name].append((yield from _reference(one, progress)))
-    return body
-
-
-def _reference(media: Media, progress: Progress | None) -> Call[str]:
-    if isinstance(media, str):
-        return media
-    if isinstance(media, Upload):
-        return media.id
-    source = Source(media)
-    if source.size <= INLINE_BYTES:
-        return source.data_uri()
-    return (yield from uploads.create(media, progress)).id
+    return path_of("/v1/jobs", Job, job)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import quote
 
+from .checks import path_of, plain
 from .files import File, Progress, Source
 from .models import Upload
 from .pages import Listing
@@ -27,10 +27,11 @@ class Uploads(Resource[Net]):
         checks the file before it answers; InvalidRequest says what is wrong with it. The same content
         uploaded again is the same upload. It is kept for a day after its last use.
         """
-        return create(file, progress)
+        plain("progress", progress)
+        return create(Source(file, progress))
 
     @Method
-    def get(self, upload_id: str) -> Call[Upload]:
+    def get(self, upload_id: Upload | str) -> Call[Upload]:
         """The upload. NotFound if it is unknown, expired or deleted."""
         return record(Upload, Request("GET", _path(upload_id)))
 
@@ -39,17 +40,16 @@ class Uploads(Resource[Net]):
         return Listing(self._network, Upload, "/v1/uploads", {"limit": page_size})
 
     @Method
-    def delete(self, upload_id: str) -> Call[None]:
+    def delete(self, upload_id: Upload | str) -> Call[None]:
         """New jobs cannot use it from now on. Jobs that hold it keep the file until they are finished."""
         yield from send(Request("DELETE", _path(upload_id)))
 
 
-def create(file: File, progress: Progress | None = None) -> Call[Upload]:
-    source = Source(file, progress)
+def create(source: Source) -> Call[Upload]:
     headers = {"Content-Type": "application/octet-stream"}  # the bytes of the file decide
     request = Request("POST", "/v1/uploads", headers=headers, content=source, seconds=_UPLOAD_SECONDS)
     return record(Upload, request)
 
 
-def _path(upload_id: str) -> str:
-    return f"/v1/uploads/{quote(upload_id, safe='')}"
+def _path(upload: Upload | str) -> str:
+    return path_of("/v1/uploads", Upload, upload)

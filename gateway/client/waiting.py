@@ -13,7 +13,7 @@ from .requests import Request, backoff, record
 from .steps import Call, pause
 
 #: The most that the gateway waits in one request.
-_LONGEST_POLL_SECONDS: Final = 60
+LONGEST_SECONDS: Final = 60
 _PROGRESS_SECONDS: Final = 5
 _PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 15.0
@@ -30,7 +30,7 @@ def get(path: str, wait: int = 0) -> Call[Job]:
 
 def wait(path: str, seen: Job | None, timeout: float | None, progress: JobProgress | None) -> Call[Job]:
     deadline = math.inf if timeout is None else time.monotonic() + timeout
-    longest = _PROGRESS_SECONDS if progress else _LONGEST_POLL_SECONDS
+    longest = _PROGRESS_SECONDS if progress else LONGEST_SECONDS
     failures = 0
     while True:
         began = time.monotonic()

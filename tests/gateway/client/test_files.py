@@ -97,7 +97,48 @@ def test_what_cannot_be_read_twice_is_refused() -> None:
         client.uploads.create(Pipe(PNG))
 
 
-@pytest.mark.parametrize("one", ["https://x/a.png", PNG, Path("fox.png"), Upload(id="upl_1")])
-def test_one_file_is_no_list(one: str) -> None:
+@pytest.mark.parametrize(
+    "one", ["https://x/a.png", PNG, Path("fox.png"), Upload(id="upl_1"), io.BytesIO(PNG)]
+)
+def test_one_file_is_no_list(one: Any) -> None:
     with Client("http://127.0.0.1:1", KEY) as client, pytest.raises(TypeError, match="images: pass a list"):
         client.jobs.submit("fox", one)
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (["/tmp/fox.png"], r"^images: a text is a URL; for a file pass Path\('/tmp/fox.png'\)$"),
+        (["fox.png"], r"pass Path\('fox.png'\)$"),
+        ([], "^images: pass 1 to 7 pictures$"),
+        (None, "^images: pass a list, not None$"),
+        (5, "^images: pass a list, not 5$"),
+        ([None], "^images: a file is a Path, bytes or a file that was opened with 'rb', not None$"),
+        ([object()], "^images: .* not object$"),
+        ([io.StringIO("text")], "^images: .* open it with 'rb'$"),
+    ],
+)
+def test_what_is_no_picture_is_refused_before_anything_is_sent(images: Any, told: str) -> None:
+    with (
+        scripted(JOB) as server,
+        Client(server.url, KEY) as client,
+        pytest.raises((TypeError, ValueError), match=told),
+    ):
+        client.jobs.submit("fox", images)
+    assert server.asked == []
+
+
+def test_nothing_is_uploaded_for_a_job_with_a_file_that_cannot_be_sent() -> None:
+    with (
+        scripted(UPLOAD) as server,
+        Client(server.url, KEY) as client,
+        pytest.raises(ValueError, match=r"^videos: a text is a URL"),
+    ):
+        client.jobs.submit("fox", [LARGE], videos=["clip.mp4"])
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("file", [None, "fox.png", io.StringIO("text")])
+def test_what_is_no_file_is_not_uploaded(file: Any) -> None:
+    with Client("http://127.0.0.1:1", KEY) as client, pytest.raises(TypeError, match=r"^file: .*'rb'"):
+        client.uploads.create(file)

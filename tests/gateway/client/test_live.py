@@ -206,7 +206,7 @@ def test_a_large_file_is_uploaded_and_a_small_one_is_not(client: Client, tmp_pat
 
 def test_a_bad_request_names_every_problem(client: Client) -> None:
     with pytest.raises(errors.InvalidRequest) as raised:
-        client.jobs.submit(" ", [], duration=99, extra={"sed": 1})
+        client.jobs.submit(" ", [IMAGE] * 8, duration=99, extra={"sed": 1})
     assert {one.param for one in raised.value.problems} == {"prompt", "images", "duration", "sed"}
     assert raised.value.code == "invalid-request"
     assert (raised.value.request_id or "").startswith("req_")

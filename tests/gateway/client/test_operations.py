@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import pydoc
 import typing
 from functools import cache
 from typing import Any, Final
 
 import pytest
 
-from gateway.client import AsyncClient, Client, jobs, models, webhook_models
+from gateway.client import AsyncClient, Client, jobs, models, orders, webhook_models
 from gateway.client.endpoints import EndpointChanges
 from gateway.client.steps import Method
 from gateway.web.openapi import document as openapi
@@ -120,7 +121,7 @@ def test_every_parameter_of_an_operation_can_be_given(name: str) -> None:
         return
     taken = {
         *inspect.signature(method_of(METHODS[name], Client("http://127.0.0.1:1", "vgw_x"))).parameters,
-        *(jobs.JobParams.__annotations__ if METHODS[name] in ("jobs.submit", "jobs.check") else ()),
+        *(orders.JobParams.__annotations__ if METHODS[name] in ("jobs.submit", "jobs.check") else ()),
     }
     known = {"limit": "page_size", "from": "since", "to": "until", "prefer": "wait"}
     # Of pages, browsers and links, and what the client sends by itself.
@@ -169,18 +170,27 @@ def test_every_field_of_an_answer_has_a_type(record: type[Any]) -> None:
 
 
 def test_every_parameter_of_a_job_can_be_given() -> None:
-    given = {*jobs.JobParams.__annotations__, "prompt", "images", "videos"}
+    given = {*orders.JobParams.__annotations__, "prompt", "images", "videos"}
     assert properties("GenerationRequest") - given == set()
     assert properties("EndpointChange") == set(EndpointChanges.__annotations__)
 
 
 def test_the_words_of_a_parameter_are_those_of_the_gateway() -> None:
     parameters = document()["components"]["schemas"]["GenerationRequest"]["properties"]
-    hints = typing.get_type_hints(jobs.JobParams)
+    hints = typing.get_type_hints(orders.JobParams)
     for name in ("aspect_ratio", "resolution"):
         assert list(typing.get_args(hints[name])) == parameters[name]["enum"]
-    assert jobs.MODEL in parameters["model"]["enum"]
+    assert orders.MODEL in parameters["model"]["enum"]
 
 
 def test_only_what_makes_a_call_is_a_method() -> None:
     assert all(isinstance(vars(jobs.Jobs)[name], Method) for name in ("submit", "get", "wait", "download"))
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_the_help_of_a_client_names_all_groups(kind: type[Any]) -> None:
+    told = pydoc.plain(pydoc.render_doc(kind))
+    for group in {name.split(".")[0] for name in METHODS.values() if "." in name}:
+        assert f"See help(client.{group})." in told
+        assert f"client.{group}`" in (inspect.getdoc(Client) or "")
+        assert f"help(client.{group})" in pydoc.plain(pydoc.render_doc(getattr(kind, group)))

@@ -53,7 +53,7 @@ def test_each_post_has_another_key_unless_it_is_given(waits: list[float]) -> Non
         submit(server)
         submit(server)
         with Client(server.url, KEY) as client:
-            client.jobs.submit("fox", [], idempotency_key="order-1")
+            client.jobs.submit("fox", ["https://x/a.png"], idempotency_key="order-1")
     first, second, third = (one.headers["idempotency-key"] for one in server.asked)
     assert first != second
     assert third == "order-1"
@@ -62,7 +62,7 @@ def test_each_post_has_another_key_unless_it_is_given(waits: list[float]) -> Non
 def test_the_asynchronous_client_does_the_same(waits: list[float]) -> None:
     async def submitted(url: str) -> str:
         async with AsyncClient(url, KEY) as client:
-            return (await client.jobs.submit("fox", [])).id
+            return (await client.jobs.submit("fox", ["https://x/a.png"])).id
 
     with scripted(DROP, AWAY, Reply(202, JOB)) as server:
         assert asyncio.run(submitted(server.url)) == "job_1"
@@ -199,9 +199,23 @@ def test_no_connection_is_told_from_no_answer(waits: list[float]) -> None:
     assert raised.value.sent is True
 
 
+@pytest.mark.parametrize("prefix", ["/base", "/v1beta", "/ops"])
+def test_a_prefix_of_a_proxy_stays(prefix: str) -> None:
+    with scripted(Reply(200, JOB)) as server, Client(f"{server.url}{prefix}", KEY) as client:
+        client.jobs.get("job_1")
+    assert server.asked[0].path == f"{prefix}/v1/jobs/job_1"
+
+
 def test_the_head_of_a_request() -> None:
     with scripted(Reply(202, JOB)) as server, Client(f"{server.url}/base/", KEY) as client:
-        client.jobs.submit("fox", [], traceparent="00-a-b-01", priority="high", start_deadline=60, duration=4)
+        client.jobs.submit(
+            "fox",
+            ["https://x/a.png"],
+            traceparent="00-a-b-01",
+            priority="high",
+            start_deadline=60,
+            duration=4,
+        )
     (asked,) = server.asked
     assert asked.path == "/base/v1/jobs"
     assert asked.headers["user-agent"].startswith("vidu-gateway-python/")
@@ -210,7 +224,10 @@ def test_the_head_of_a_request() -> None:
     assert asked.headers["traceparent"] == "00-a-b-01"
     assert asked.headers["gateway-priority"] == "high"
     assert asked.headers["gateway-start-deadline"] == "60"
-    assert asked.body == b'{"model":"viduq2_pro_reference","prompt":"fox","duration":4}'
+    assert (
+        asked.body
+        == b'{"model":"viduq2_pro_reference","prompt":"fox","duration":4,"images":["https://x/a.png"]}'
+    )
 
 
 def test_the_key_is_neither_shown_nor_logged(caplog: pytest.LogCaptureFixture, waits: list[float]) -> None:
@@ -243,6 +260,10 @@ def test_address_and_key_come_from_the_variables(monkeypatch: pytest.MonkeyPatch
         ("gateway.example.com", KEY, "must be like http://"),
         ("http://x?a=1", KEY, "must be like http://"),
         ("http://user:secret@x", KEY, "pass the key as key="),
+        ("http://x:8080/v1/jobs", KEY, "url must be without the path /v1/jobs: http://x:8080$"),
+        ("http://x:8080/v1", KEY, "url must be without the path /v1: http://x:8080$"),
+        ("http://x/base/v1/", KEY, "url must be without the path /v1/: http://x/base$"),
+        ("http://x/docs", KEY, "url must be without the path /docs: http://x$"),
         ("http://x", None, "VIDU_GATEWAY_KEY"),
         ("http://x", "secret\n", "invalid characters"),
     ],
@@ -254,3 +275,9 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(
     with pytest.raises(ValueError, match=told) as raised:
         Client(url, key)
     assert "secret" not in str(raised.value)
+
+
+def test_an_empty_variable_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIDU_GATEWAY_KEY", "")
+    with pytest.raises(ValueError, match="a key is required"):
+        Client("http://x")
