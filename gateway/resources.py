@@ -31,9 +31,7 @@ from gateway.store.archive_cleanup import ArchiveCleanup
 from gateway.store.archive_reader import Archived
 from gateway.store.archive_writer import RedisArchive
 from gateway.store.assets import RedisAssets
-from gateway.store.balances import RedisBalances
 from gateway.store.base import AdmissionLimits
-from gateway.store.charges import RedisCharges
 from gateway.store.client import connection_pool
 from gateway.store.client_keys import RedisKeyStore
 from gateway.store.deliveries import RedisDeliveryStore
@@ -45,21 +43,16 @@ from gateway.store.job_history import RedisJobHistory
 from gateway.store.jobs import RedisJobStore
 from gateway.store.lane_views import RedisLaneViews
 from gateway.store.lanes import Lanes
-from gateway.store.ledger import RedisLedger
-from gateway.store.ledger_archive import LedgerArchive
-from gateway.store.ledger_check import LedgerCheck
+from gateway.store.money_stores import MoneyStores, money_stores
 from gateway.store.notifications import Notifications
 from gateway.store.operator_audit import RedisAudit
 from gateway.store.ops_log import RedisOpsLog
-from gateway.store.prices import RedisPrices
 from gateway.store.recoveries import RedisRecoveries
 from gateway.store.retention import RedisRetention
 from gateway.store.samples import RedisSamples
 from gateway.store.script_runner import Scripts
 from gateway.store.sessions import RedisSessions
 from gateway.store.snapshot import RedisGauges
-from gateway.store.spend import RedisSpend
-from gateway.store.suspense import RedisSuspense
 from gateway.store.tenants import RedisTenants
 from gateway.store.unknown_jobs import RedisUnknownJobs
 from gateway.store.uploads import RedisUploads
@@ -76,7 +69,7 @@ _DYING_SECONDS: Final = 900
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
+class Resources(MoneyStores):
     settings: Settings
     tracer: Tracer
     environment: Environment
@@ -108,8 +101,6 @@ class Resources:
     result_link: Link
     accounts: RedisAccounts
     tenants: RedisTenants
-    prices: RedisPrices
-    charges: RedisCharges
     ops_log: RedisOpsLog
     unknown_jobs: RedisUnknownJobs
     job_history: RedisJobHistory
@@ -117,12 +108,6 @@ class Resources:
     retention: RedisRetention
     archive: RedisArchive
     archive_cleanup: ArchiveCleanup
-    balances: RedisBalances
-    spend: RedisSpend
-    suspense: RedisSuspense
-    ledger: RedisLedger
-    ledger_check: LedgerCheck
-    ledger_archive: LedgerArchive
 
 
 @contextlib.asynccontextmanager
@@ -183,11 +168,10 @@ def build(
     archive = RedisArchive(redis, scripts, inline_files.store, environment, settings.archive_after_seconds)
     jobs = RedisJobStore(redis, scripts, roles, settings.callback_limits(), archived)
     keyring = settings.keyring()
-    balances, ledger = RedisBalances(redis), RedisLedger(redis, inline_files.store)
-    ledger_check = LedgerCheck(redis, ledger)
     link = ResultLinks(keyring, settings.client_url, settings.retention_seconds).of
     uploads = RedisUploads(redis, scripts, _upload_limits(settings))
     return Resources(
+        *money_stores(redis, scripts, inline_files.store, environment, settings.ledger_days),
         settings=settings,
         tracer=tracing.make_tracer(on=settings.otel, service=service),
         environment=environment,
@@ -221,8 +205,6 @@ def build(
         result_link=link,
         accounts=RedisAccounts(redis, scripts, roles),
         tenants=RedisTenants(redis, scripts, roles),
-        prices=RedisPrices(redis, scripts),
-        charges=RedisCharges(scripts),
         ops_log=RedisOpsLog(redis),
         unknown_jobs=RedisUnknownJobs(redis),
         job_history=RedisJobHistory(scripts, archived),
@@ -232,12 +214,6 @@ def build(
         archive_cleanup=ArchiveCleanup(
             redis, scripts, inline_files.store, environment, settings.retention_seconds
         ),
-        balances=balances,
-        spend=RedisSpend(redis, balances, ledger_check),
-        suspense=RedisSuspense(redis),
-        ledger=ledger,
-        ledger_check=ledger_check,
-        ledger_archive=LedgerArchive(redis, scripts, inline_files.store, environment, settings.ledger_days),
     )
 
 

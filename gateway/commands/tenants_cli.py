@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -78,12 +79,17 @@ def change(
         "networks": _networks(networks),
     }
     changes: dict[str, object] = {name: value for name, value in given.items() if value is not None}
-    for name in [one.replace("-", "_") for one in unset or ()]:
+    changes |= _unset(unset or ()) | budgets.changes_of(budget or ())
+    _print_tenant(tenants.change(redis_of(redis_url, data_dir), tenant, changes), as_json=as_json)
+
+
+def _unset(names: Sequence[str]) -> dict[str, object]:
+    """These settings, to be reset."""
+    found = [name.replace("-", "_") for name in names]
+    for name in found:
         if name not in SETTINGS:
             raise ConfigurationError(f"{name!r} is not a tenant setting; known are {', '.join(SETTINGS)}")
-        changes[name] = None
-    changes |= budgets.changes_of(budget or ())
-    _print_tenant(tenants.change(redis_of(redis_url, data_dir), tenant, changes), as_json=as_json)
+    return dict.fromkeys(found)
 
 
 @app.command()

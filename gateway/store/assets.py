@@ -11,10 +11,11 @@ from redis.asyncio import Redis
 from gateway.assets import NOT_OURS, Asset, AssetState, Variant, without_copy
 from gateway.dispatch import Role, Ticket
 from gateway.events import EventType
-from gateway.jobs import Job, from_fields, mirror_ticket
+from gateway.jobs import Job, mirror_ticket
 from gateway.store import arguments, keys
 from gateway.store.client import store_errors
 from gateway.store.effect_base import given
+from gateway.store.job_fields import from_fields
 from gateway.store.script_runner import Scripts
 
 

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from gateway.dispatch import Role, Ticket
 from gateway.endpoints import callback_lane
 from gateway.events import Event
-from gateway.jobs import Job, to_fields
+from gateway.jobs import Job
 from gateway.lifecycle import DeliveryState
+from gateway.store.job_fields import to_fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,7 @@ from gateway.telemetry.context import REQUEST
 
 @dataclass(frozen=True, slots=True)
 class Claim(Effect):
-    """`run`: a unique id of the claim. Repeating the same claim changes nothing. Right after a failover of
-    the store, nothing of the transition is applied."""
+    """`run`: a unique id; a repeat changes nothing. Right after a failover of the store, nothing happens."""
 
     name: ClassVar = "claim"
     run: str

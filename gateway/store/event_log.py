@@ -10,12 +10,13 @@ from redis.asyncio import Redis
 
 from gateway import events
 from gateway.events import EVENT_OF, FINAL_TYPES, EventType, event_id
-from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job, from_fields
+from gateway.jobs import EVENT_PAYLOAD_CHARACTERS, Job
 from gateway.money.prices import CURRENCY
 from gateway.store import event_bodies, keys
 from gateway.store.archive_document import Document
 from gateway.store.archive_reader import NO_ARCHIVE, Archived
 from gateway.store.client import store_errors
+from gateway.store.job_fields import from_fields
 
 #: An id before every entry of a stream.
 START: Final = "0-0"

@@ -6,10 +6,10 @@ import heapq
 
 from redis.asyncio import Redis
 
-from gateway.jobs import from_fields
 from gateway.store import keys
 from gateway.store.archive_reader import Archived
 from gateway.store.client import store_errors
+from gateway.store.job_fields import from_fields
 from gateway.store.paging import JobQuery, Page
 
 

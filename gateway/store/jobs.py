@@ -8,7 +8,7 @@ import structlog
 from redis.asyncio import Redis
 
 from gateway.dispatch import PREFIX, CallbackLimits, Role, Ticket
-from gateway.jobs import Job, from_fields, submit_ticket
+from gateway.jobs import Job, submit_ticket
 from gateway.lifecycle import FINAL, JobEvent, JobState, OnUnknown
 from gateway.store import arguments, event_bodies, keys
 from gateway.store.admission import Admissions, queue_position_of
@@ -24,6 +24,7 @@ from gateway.store.base import (
 from gateway.store.client import store_errors
 from gateway.store.effect_base import kind_of_video, texts
 from gateway.store.effects import AddLateResult, AddToFields, Claim, HoldSlot, OweEvent, UnsetFields
+from gateway.store.job_fields import from_fields
 from gateway.store.job_pages import read_page
 from gateway.store.paging import EVER, JobQuery, Made, Page
 from gateway.store.script_runner import Scripts

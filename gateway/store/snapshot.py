@@ -140,13 +140,16 @@ class RedisGauges:
                 pipe.zcard(index)
                 pipe.zrange(index, 0, 0, withscores=True)
 
-    async def read(self) -> Gauges:
-        began, accounts = self._monotonic(), self._submit.all_accounts
+    async def _replies(self) -> tuple[list[Any], float]:
+        """All replies, and how many seconds they took."""
+        began = self._monotonic()
         with store_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 self._ask(pipe)
-                replies = await pipe.execute()
-        took = self._monotonic() - began
+                return await pipe.execute(), self._monotonic() - began
+
+    async def read(self) -> Gauges:
+        accounts, (replies, took) = self._submit.all_accounts, await self._replies()
         (
             (seconds, microseconds),
             counts,

@@ -12,12 +12,12 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from gateway.assets import Asset, AssetState, Variant
-from gateway.jobs import to_fields
 from gateway.lifecycle import JobState
 from gateway.resources import open_resources
 from gateway.settings import Settings
 from gateway.store import keys
 from gateway.store.base import AdmissionLimits
+from gateway.store.job_fields import to_fields
 from tests.benchmarks.figures import Figure, Found, p99_ms
 from tests.gateway.store.conftest import new_job
 from tests.processes import Machine, machine

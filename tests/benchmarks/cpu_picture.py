@@ -43,7 +43,7 @@ _RULES = tuple(
         (r"/gateway/delivery/|/workers/deliver\.py|/site-packages/standardwebhooks/", DELIVERY),
         (r"/site-packages/(redis|hiredis|arq)/|/gateway/store/(script_runner|client)\.py", STORE),
         (r"/workers/(arq_worker|dispatcher)\.py", STORE),
-        (r"/gateway/(generation/|strict_json|intake|urls|web/auth/)|/gateway/store/admission\.py", CHECKS),
+        (r"/gateway/(generation/|strict_json|intake/|urls|web/auth/)|/gateway/store/admission\.py", CHECKS),
         (r"/site-packages/pydantic", CHECKS),
         (r"/gateway/(store/|jobs|events|settlement|views/|endpoints|callbacks/|resolution)", RECORDS),
         (r"/workers/", RECORDS),

@@ -37,7 +37,7 @@ SVG = "{http://www.w3.org/2000/svg}"
         (f"run (x.py:1);data_received ({SITE}/aiohttp/client_proto.py:3)", UPSTREAM),
         (f"settle ({TREE}/gateway/settlement.py:9);read ({SITE}/redis/connection.py:3)", STORE),
         (f"settle ({TREE}/gateway/settlement.py:9);dump (orjson.py:3)", RECORDS),
-        (f"app ({SITE}/starlette/routing.py:9);accept ({TREE}/gateway/intake.py:3)", CHECKS),
+        (f"app ({SITE}/starlette/routing.py:9);accept ({TREE}/gateway/intake/__init__.py:3)", CHECKS),
         (f"app ({SITE}/starlette/routing.py:9);wait (asyncio.py:3)", SERVER),
         ("run (x.py:1)", OTHER),
     ],

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from gateway import intake
 from gateway.dispatch import Role
 from gateway.errors import (
     BodyTooLarge,
@@ -28,7 +27,8 @@ from gateway.errors import (
 from gateway.generation import Limits, inspection
 from gateway.generation.media import InlineMedia
 from gateway.generation.upstream_body import UPSTREAM_BODY_BYTES
-from gateway.intake import JobOptions, Posted
+from gateway.intake import Posted, checks
+from gateway.intake.job_options import JobOptions
 from gateway.jobs import Job
 from gateway.lifecycle import JobState, OnUnknown
 from gateway.resources import Resources
@@ -132,13 +132,13 @@ async def test_a_large_body_is_checked_while_the_loop_serves_others(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     served = threading.Event()
-    checked = intake._parse
+    checked = checks._parse
 
-    def check(raw: bytes, limits: Limits, read: intake.Read) -> Any:
+    def check(raw: bytes, limits: Limits, read: checks.Read) -> Any:
         assert served.wait(30)
         return checked(raw, limits, read)
 
-    monkeypatch.setattr(intake, "_parse", check)
+    monkeypatch.setattr(checks, "_parse", check)
     checking = asyncio.create_task(resources.intake.check(encoded(payload="x" * 300_000), "acme"))
     await asyncio.sleep(0.01)
     served.set()
@@ -148,15 +148,15 @@ async def test_a_large_body_is_checked_while_the_loop_serves_others(
 async def test_large_bodies_are_checked_one_at_a_time(
     resources: Resources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checked, held = intake._parse, threading.Lock()
+    checked, held = checks._parse, threading.Lock()
 
-    def check(raw: bytes, limits: Limits, read: intake.Read) -> Any:
+    def check(raw: bytes, limits: Limits, read: checks.Read) -> Any:
         assert held.acquire(blocking=False)
         time.sleep(0.01)
         held.release()
         return checked(raw, limits, read)
 
-    monkeypatch.setattr(intake, "_parse", check)
+    monkeypatch.setattr(checks, "_parse", check)
     raw = encoded(payload="x" * 300_000)
     await asyncio.gather(*(resources.intake.check(raw, f"tenant-{number}") for number in range(4)))
 

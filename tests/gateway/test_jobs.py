@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.assets import Asset, AssetState, Variant
-from gateway.jobs import JOB_ID, Job, from_fields, rfc3339, to_fields
+from gateway.jobs import JOB_ID, Job, rfc3339
 from gateway.lifecycle import JobState, OnUnknown
+from gateway.store.job_fields import from_fields, to_fields
 from tests.gateway.store.conftest import new_job
 
 FULL = new_job(

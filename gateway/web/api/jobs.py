@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from gateway import cancellation, generation
 from gateway.errors import LimitReached, ScopeMissing, Unauthenticated
-from gateway.intake import Checked
+from gateway.intake.checks import Checked
 from gateway.jobs import Job
 from gateway.lifecycle import Status, states_of
 from gateway.store.base import QueuePosition

@@ -14,7 +14,9 @@ from gateway.delivery.guard import allowing
 from gateway.doors.base import Door
 from gateway.errors import StoreUnavailable
 from gateway.events import EventType
-from gateway.intake import Checked, JobOptions, Posted
+from gateway.intake import Posted
+from gateway.intake.checks import Checked
+from gateway.intake.job_options import JobOptions
 from gateway.jobs import Priority
 from gateway.lifecycle import OnUnknown
 from gateway.telemetry import tracing

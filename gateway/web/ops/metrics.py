@@ -134,6 +134,7 @@ def _families(
     yield _labelled("gateway_slots", "Configured slots", "role", slots)
     if gauges is not None:
         yield from _single(gauges)
+        yield from _prices(gauges)
         held = "1 while nothing is submitted because Redis failed over"
         yield GaugeMetricFamily("gateway_submissions_held", held, value=int(gauges.on_hold))
         yield from partner_metrics.accounts(gauges)
@@ -190,14 +191,6 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
             gauges.archive_lag_seconds,
         ),
         "gateway_workers": ("Worker processes that reported in the last 10 s", gauges.workers),
-        "gateway_price_books": (
-            "Different sets of prices that gateway processes have worked with for a while",
-            gauges.prices.books,
-        ),
-        "gateway_price_faults": (
-            "Gateway processes that cannot use the newest prices",
-            gauges.prices.faults,
-        ),
         "gateway_paused": (
             "1 while an operator keeps the service paused",
             int(gauges.paused),
@@ -211,6 +204,19 @@ def _single(gauges: Gauges) -> Iterator[Metric]:
     for name, (meaning, value) in rows.items():
         if value is not None:
             yield GaugeMetricFamily(name, meaning, value=value)
+
+
+def _prices(gauges: Gauges) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "gateway_price_books",
+        "Different sets of prices that gateway processes have worked with for a while",
+        value=gauges.prices.books,
+    )
+    yield GaugeMetricFamily(
+        "gateway_price_faults",
+        "Gateway processes that cannot use the newest prices",
+        value=gauges.prices.faults,
+    )
 
 
 def _counts(gauges: Gauges) -> Iterator[Metric]:

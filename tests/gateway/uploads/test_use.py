@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from gateway.errors import IdempotencyMismatch, InvalidRequest, Problem
-from gateway.intake import Intake, JobOptions, Posted
+from gateway.intake import Intake, Posted
+from gateway.intake.job_options import JobOptions
 from gateway.jobs import Job
 from gateway.media.links import MediaLinks, media_token
 from gateway.resources import Resources

@@ -64,7 +64,7 @@ DOORS: Final = (
     ),
     Mutant(
         "a_key_means_another_job_at_another_door",
-        "gateway/intake.py",
+        "gateway/intake/job_options.py",
         "JobOptions.meaning",
         '("trace", "door", "attempt")',
         '("trace", "attempt")',

@@ -18,7 +18,7 @@ LIMITS: Final = (
     ),
     Mutant(
         "media_are_written_before_the_job_is_judged",
-        "gateway/intake.py",
+        "gateway/intake/__init__.py",
         "Intake.accept",
         "            known = await self._store(job, checked, fingerprint, attempt, check_only=True)\n"
         "            if known.replayed:\n"
@@ -91,7 +91,7 @@ LIMITS: Final = (
     ),
     Mutant(
         "clips_wait_in_one_line",
-        "gateway/intake.py",
+        "gateway/intake/__init__.py",
         "inspections",
         "2, of_tenant=1, waiting=8,",
         "2, of_tenant=2, waiting=10_000,",

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from gateway.assets import Asset, AssetState, Variant
 from gateway.dispatch import PREFIX
-from gateway.jobs import Job, to_fields
+from gateway.jobs import Job
 from gateway.lifecycle import JobState
 from gateway.resources import Resources
 from gateway.store import keys
+from gateway.store.job_fields import to_fields
 from tests.gateway.web.api.hearing import post
 
 VIDEO: Final = bytes(range(256)) * 1000

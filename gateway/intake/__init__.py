@@ -8,92 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from gateway import generation
 from gateway.doors import HEARD
 from gateway.environment import Environment
 from gateway.errors import (
-    BodyTooLarge,
     InvalidRequest,
     LimitReached,
     MediaStoreUnavailable,
     NotFound,
-    Notice,
     PaymentRefused,
-    Problem,
 )
-from gateway.events import EventType
 from gateway.generation import GenerationRequest, Limits, inspection
 from gateway.generation.fingerprint import digest_of_key, fingerprint_of
-from gateway.generation.media import InlineMedia, unknown_upload
+from gateway.generation.media import unknown_upload
 from gateway.generation.turns import Turns
-from gateway.generation.upstream_body import ENVELOPE_BYTES, UPSTREAM_BODY_BYTES, bytes_of
-from gateway.jobs import Deadlines, Job, Priority, born_at
-from gateway.lifecycle import JOB_STARTS, JobEvent, OnUnknown
+from gateway.intake.checks import Checked, Read, check
+from gateway.intake.job_options import NO_OPTIONS, JobOptions
+from gateway.jobs import Deadlines, Job, born_at
+from gateway.lifecycle import JOB_STARTS, JobEvent
 from gateway.local.shared_memory import Held, Shared
 from gateway.media.inline import InlineFiles
 from gateway.money.prices import CurrentPrices, Estimate
 from gateway.store.attempt import Attempt
 from gateway.store.base import Admission, AdmissionLimits, Allowance, JobStore, QueuePosition
-from gateway.uploads import Upload
 from gateway.uploads.use import UsesOfUploads
 
 #: A larger body is checked in a thread.
 _LARGE_BYTES: Final = 256 * 1024
-#: Turns a body of another API into a document of ours.
-Read = Callable[[bytes], generation.Incoming]
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A request that passed all checks. `media`: the files inside it. `fingerprint`: None unless it was asked
-    for. `uploads`: those that it names, by their places such as `images[2]`. `refusal`: what is wrong with
-    uploads; a new job is refused for it, but a repeated request still gets its job."""
-
-    request: GenerationRequest
-    media: Sequence[InlineMedia]
-    notices: Sequence[Notice]
-    fingerprint: str | None = None
-    uploads: Mapping[str, Upload] = field(default_factory=dict)
-    refusal: Sequence[Problem] = ()
-
-    @property
-    def references(self) -> dict[str, str]:
-        """What stands for each upload in the stored parameters, by its place."""
-        return {param: upload.reference for param, upload in self.uploads.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class JobOptions:
-    """What a client can set beside the request itself, with Gateway-* headers.
-
-    Seconds count from acceptance; None: the default of the service. `trace`: the client's traceparent.
-    `door`: the API through which the job comes, if not `/v1/jobs`. `callback_events`: what its callback URL
-    hears; empty: as usual for the door. `attempt`: how often the client says that it sent this request
-    before; None: it does not say.
-    """
-
-    start_seconds: int | None = None
-    total_seconds: int | None = None
-    on_unknown: OnUnknown | None = None
-    priority: Priority = Priority.NORMAL
-    trace: str | None = None
-    door: str | None = None
-    callback_events: tuple[EventType, ...] = ()
-    attempt: int | None = None
-
-    @property
-    def meaning(self) -> dict[str, object]:
-        """What makes it another job than one without options; empty if nothing does."""
-        asked = asdict(self)
-        for name in ("trace", "door", "attempt"):  # a repeated request may have others
-            del asked[name]
-        if not self.callback_events:  # keys from before there was this option
-            del asked["callback_events"]
-        return asked if any(value != getattr(JobOptions(), name) for name, value in asked.items()) else {}
 
 
 class Posted(NamedTuple):
@@ -139,10 +83,10 @@ class Intake:
         a body of another API into a document of ours. Raises MalformedBody, InvalidRequest, BodyTooLarge,
         LimitReached, Unavailable."""
         if len(raw) <= _LARGE_BYTES:
-            checked = _check(raw, self.limits, keyed, read)
+            checked = check(raw, self.limits, keyed, read)
         else:  # it takes long, and other requests must not wait for it
             async with self.large_bodies.turn(tenant):
-                checked = await asyncio.to_thread(_check, raw, self.limits, keyed, read)
+                checked = await asyncio.to_thread(check, raw, self.limits, keyed, read)
         if any(file.needs_inspection for file in checked.media):
             async with self.inspections.turn(tenant):
                 problems = await inspection.inspect(checked.media)
@@ -161,7 +105,7 @@ class Intake:
         checked: Checked,
         tenant: str,
         idempotency_key: str | None,
-        options: JobOptions = JobOptions(),  # frozen
+        options: JobOptions = NO_OPTIONS,
         key: str | None = None,
     ) -> Posted:
         """Stores the job, or finds that of this key or an earlier attempt. Also returns its queue position.
@@ -301,28 +245,6 @@ class Intake:
         if checked.media:
             with contextlib.suppress(MediaStoreUnavailable):
                 await self.inline_files.drop(job_id)
-
-
-def _check(
-    raw: bytes, limits: Limits, keyed: JobOptions | None, read: Read = generation.from_json
-) -> Checked:
-    request, notices = _parse(raw, limits, read)
-    fingerprint = None if keyed is None else fingerprint_of(request, keyed.meaning)
-    return Checked(request, request.inline_media, notices, fingerprint)
-
-
-def _parse(raw: bytes, limits: Limits, read: Read) -> tuple[GenerationRequest, Sequence[Notice]]:
-    request, notices = generation.parse(raw, limits, read)
-    if len(raw) > (UPSTREAM_BODY_BYTES - ENVELOPE_BYTES) // 4 * 3:  # files may not be in Base64 yet
-        _check_upstream_size(request)
-    return request, notices
-
-
-def _check_upstream_size(request: GenerationRequest) -> None:
-    size = bytes_of(generation.upstream_params(request))
-    if size > UPSTREAM_BODY_BYTES:
-        message = f"the upstream accepts at most {UPSTREAM_BODY_BYTES} bytes, and this body would have {size}"
-        raise BodyTooLarge([Problem("", "body_too_large", f"{message}; send large media as URLs instead")])
 
 
 def _heard(request: GenerationRequest, options: JobOptions) -> list[str]:
