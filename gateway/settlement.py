@@ -184,12 +184,12 @@ class Settlement:
         }
         fields: dict[str, Any] = {"late": result, "warnings": _warnings(job, snapshot)}
         copies = self._copies(snapshot)
-        after = replace(job, **_present(fields), assets=copies)
+        costs, tally = self._costs_of(charged)
+        after = replace(job, **_present(fields), assets=copies, **_paid(job, costs))
         event = events.make_late(after, await self.jobs.payload(job), now, self.client_url, self.currency)
         callback_url = None if job.door in DOORS else job.callback_url
         effects: list[Effect] = [AddLateResult(fields, event, callback_url)]
         effects += [CopyAssets(copies)] if copies else []
-        costs, tally = self._costs_of(charged)
         effects += [Charge(costs), Tally(["late_results|told", *tally])]
         return await self.jobs.apply(job, Transition(JobEvent.LATE_SUCCESS, effects=effects))
 
@@ -282,15 +282,16 @@ def _warnings(job: Job, snapshot: Snapshot) -> list[dict[str, str]] | None:
 
 
 def _paid(job: Job, costs: Mapping[str, int | None]) -> dict[str, Any]:
-    """The fields of money of a job that becomes final when these tasks are charged."""
-    known = [
-        amount for cost in costs.values() if (amount := job.estimate if cost is None else cost) is not None
-    ]
+    """The fields of money of a job that becomes final, or is, when these tasks are charged."""
+    if job.charge_basis == "operator":
+        return {}
+    known = [cost for one in costs.values() if (cost := job.estimate if one is None else one) is not None]
     doubtful = len(set(job.tasks) - set(costs)) if job.tasks else int(job.evidence is not None)
-    sent = job.released_at is not None and job.epoch != job.sent_again
-    left = suspense_at_end(job.reserved, job.estimate or 0, charged=len(known), doubtful=doubtful, sent=sent)
+    sent = job.final or (job.released_at is not None and job.epoch != job.sent_again)
+    held, share = job.reserved + job.suspense, job.estimate or 0
+    left = suspense_at_end(held, share, charged=len(known), doubtful=doubtful, sent=sent)
     basis = "estimate" if None in costs.values() else "upstream"
-    charge = {"charged": sum(known), "charge_basis": basis} if known else {}
+    charge = {"charged": (job.charged or 0) + sum(known), "charge_basis": basis} if known else {}
     return {"reserved": 0, "suspense": left, **charge}
 
 
