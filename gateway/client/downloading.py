@@ -108,4 +108,4 @@ def _followed(request: Request, state: _Download) -> Call[Head]:
                 state.sha256 = state.sha256 or (found[1] if asked.path.startswith("/") else None)
             return head
         asked = Request("GET", urljoin(asked.path, head.headers.get("location", "")), headers=state.headers())
-    raise errors.GatewayError(f"{request} was redirected more than {_MOST_REDIRECTS} times")
+    raise errors.GatewayError(f"GET {request.path} was redirected more than {_MOST_REDIRECTS} times")
