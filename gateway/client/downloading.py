@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from urllib.parse import urljoin
@@ -62,6 +63,18 @@ class _Download:
             raise errors.BadDownload(
                 f"{self.done} bytes came with another SHA-256 than the file has; nothing was kept"
             )
+
+
+def target(to: str | PathLike[str]) -> Path:
+    """The path to write to. Refused before anything is sent if that cannot work."""
+    path = Path(to)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"to: {path} is a folder; pass the path of the file, as in {path / 'fox.mp4'}"
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"to: the folder {path.parent} does not exist; make it first")
+    return path
 
 
 def download(
