@@ -111,8 +111,8 @@ class Jobs(Resource[Net]):
         * `job.completed`, `job.failed`, `job.canceled`: how it ended; the stream ends, too
         * `gap`: events are missing: get the job
 
-        What comes later is in `client.events()` alone: `job.mirrored` (the gateway has its own copy of the
-        video) and `job.late_result` (there is a video after all, of a job that failed).
+        What comes later is in `client.events()` and in webhooks: `job.mirrored` (the gateway has its own copy
+        of the video) and `job.late_result` (there is a video after all, of a job that failed).
 
         Progress is no event: use `wait(job, progress=...)`. When the connection breaks, it goes on after the
         last event. Pass over types that you do not know.

@@ -266,7 +266,7 @@ def test_address_and_key_come_from_the_variables(monkeypatch: pytest.MonkeyPatch
         with Client() as client:
             client.jobs.get("job_1")
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # goes unheard
-        with Client(key="") as client:
+        with Client(key=False) as client:
             client.jobs.get("job_1")
     assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
     assert "authorization" not in server.asked[1].headers
@@ -283,7 +283,8 @@ def test_address_and_key_come_from_the_variables(monkeypatch: pytest.MonkeyPatch
         ("http://x:8080/v1", KEY, "url must be without the path /v1: http://x:8080$"),
         ("http://x/base/v1/", KEY, "url must be without the path /v1/: http://x/base$"),
         ("http://x/docs", KEY, "url must be without the path /docs: http://x$"),
-        ("http://x", None, "VIDU_GATEWAY_KEY"),
+        ("http://x", None, "check key= or VIDU_GATEWAY_KEY"),
+        ("http://x", "", "check key= or VIDU_GATEWAY_KEY"),
         ("http://x", "secret\n", "invalid characters"),
     ],
 )
@@ -298,5 +299,5 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(
 
 def test_an_empty_variable_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDU_GATEWAY_KEY", "")
-    with pytest.raises(ValueError, match="a key is required"):
+    with pytest.raises(ValueError, match="check key= or VIDU_GATEWAY_KEY"):
         Client("http://x")
