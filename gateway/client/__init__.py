@@ -10,8 +10,9 @@ job = client.jobs.wait(job)  # raises JobFailed, JobCanceled, WaitTimeout
 client.jobs.download(job, "fox.mp4")
 ```
 
-`AsyncClient` is the same for asyncio. `errors` has all errors, `webhooks.verify` checks what your endpoints
-get. It imports nothing of the service, and needs only httpx.
+See help(Client) for all operations. `AsyncClient` is the same for asyncio. `errors` has all errors,
+`webhooks.verify` checks what your endpoints get, `JobParams` has the parameters of a job. It imports nothing
+of the service, and needs only httpx.
 """
 
 from . import errors, webhooks
@@ -27,6 +28,7 @@ from .models import (
     Upload,
     Usage,
 )
+from .orders import JobParams
 from .webhook_models import Delivery, Endpoint, Recovery, TestResult
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "Event",
     "Job",
     "JobCheck",
+    "JobParams",
     "Link",
     "Recovery",
     "TestResult",

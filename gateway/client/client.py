@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from . import streaming
 from .checks import address
@@ -131,15 +131,15 @@ class Client(_Operations[Blocks]):
     ```
 
     `url`, `key`: or the variables VIDU_GATEWAY_URL and VIDU_GATEWAY_KEY. `url` has no path, but for the
-    prefix of a proxy. `key=""`: without a key, which only probes need. `timeout`: longest silence of the
-    gateway, in seconds. `retries`: of requests that may be repeated. `proxy`: the
-    URL of an HTTP proxy; variables such as HTTPS_PROXY are not used.
+    prefix of a proxy. `key=False`: without a key, which only probes need. `timeout`: longest silence of
+    the gateway, in seconds. `retries`: of requests that may be repeated. `proxy`: the URL of an HTTP proxy;
+    variables such as HTTPS_PROXY are not used.
     """
 
     def __init__(
         self,
         url: str | None = None,
-        key: str | None = None,
+        key: str | Literal[False] | None = None,
         *,
         timeout: float = 30.0,
         retries: int = 2,
@@ -182,7 +182,7 @@ class AsyncClient(_Operations[Awaits]):
     def __init__(
         self,
         url: str | None = None,
-        key: str | None = None,
+        key: str | Literal[False] | None = None,
         *,
         timeout: float = 30.0,
         retries: int = 2,
@@ -208,12 +208,16 @@ class AsyncClient(_Operations[Awaits]):
         await self.close()
 
 
-def _target(url: str | None, key: str | None, seconds: float, retries: int, proxy: str | None) -> Target:
+def _target(
+    url: str | None, key: str | Literal[False] | None, seconds: float, retries: int, proxy: str | None
+) -> Target:
     """ValueError for what cannot work. It never shows the key."""
     url = os.environ.get(_URL, "") if url is None else url
-    key = (os.environ.get(_KEY) or None) if key is None else key
     if key is None:
-        raise ValueError(f"a key is required: key=, or the variable {_KEY}")
+        key = os.environ.get(_KEY, "")
+    if key == "":
+        raise ValueError(f"there is no key: check key= or {_KEY} (key=False: without one)")
+    key = key or ""
     if not _VISIBLE.fullmatch(key):
         raise ValueError("the key has invalid characters: a key looks like vgw_..._...")
     return Target(address(url), key, seconds, retries, proxy)

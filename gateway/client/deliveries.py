@@ -12,7 +12,7 @@ from .webhook_models import Delivery
 
 
 class Deliveries(Resource[Net]):
-    """`client.deliveries`."""
+    """Webhooks that were sent or are still to be sent: `client.deliveries.list(state="dead")`."""
 
     def list(
         self,

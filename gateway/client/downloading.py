@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from urllib.parse import urljoin
@@ -64,6 +65,18 @@ class _Download:
             )
 
 
+def target(to: str | PathLike[str]) -> Path:
+    """The path to write to. Refused before anything is sent if that cannot work."""
+    path = Path(to)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"to: {path} is a folder; pass the path of the file, as in {path / 'fox.mp4'}"
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"to: the folder {path.parent} does not exist; make it first")
+    return path
+
+
 def download(
     path: str, query: Mapping[str, Any], to: Path, sha256: str | None, progress: Progress | None
 ) -> Call[Path]:
@@ -108,4 +121,4 @@ def _followed(request: Request, state: _Download) -> Call[Head]:
                 state.sha256 = state.sha256 or (found[1] if asked.path.startswith("/") else None)
             return head
         asked = Request("GET", urljoin(asked.path, head.headers.get("location", "")), headers=state.headers())
-    raise errors.GatewayError(f"{request} was redirected more than {_MOST_REDIRECTS} times")
+    raise errors.GatewayError(f"GET {request.path} was redirected more than {_MOST_REDIRECTS} times")

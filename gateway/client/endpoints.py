@@ -26,7 +26,10 @@ class EndpointChanges(TypedDict, total=False):
 
 
 class Endpoints(Resource[Net]):
-    """`client.endpoints`. It needs a key with the scope `endpoints:write`."""
+    """URLs of yours that get webhooks. Needs a key with the scope `endpoints:write`.
+
+    `client.endpoints.create` makes one; `gateway.client.webhooks.verify` checks what it gets.
+    """
 
     @Method
     def create(
@@ -115,7 +118,7 @@ class Endpoints(Resource[Net]):
 
 
 class Recoveries(Resource[Net]):
-    """`client.recoveries`."""
+    """How far a redelivery is that `client.endpoints.recover` began: `client.recoveries.get(recovery)`."""
 
     @Method
     def get(self, recovery_id: Recovery | str) -> Call[Recovery]:

@@ -10,19 +10,21 @@
   x RateLimited             429: `retry_after` seconds; nothing was accepted
   x Unavailable             500, 502, 503, 504: the gateway's own trouble
   x ConnectionFailed        no answer; `sent` tells whether the gateway may have acted
-* NotCompleted              a job brought no video: `job`
+* NotCompleted              a job brought no video: `job`, whose `error` says why
   x JobFailed, JobCanceled
-  x WaitTimeout             the time to wait is over; the job goes on
+  x WaitTimeout             the time to wait is over; the job goes on (it is a TimeoutError too)
 * BadDownload               the file that came is not the one that the gateway stored
 * InvalidWebhook            do not trust this request
   x BadSignature, TooOld
+
+Arguments that cannot be meant are a TypeError or a ValueError, before anything is sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from .models import Job
@@ -128,11 +130,15 @@ class JobCanceled(NotCompleted):
 
 
 class WaitTimeout(NotCompleted, TimeoutError):
-    """The job is not finished yet. It goes on: wait again, or cancel it."""
+    """The job is not finished yet. It goes on: wait again, or cancel it. It is a TimeoutError."""
 
 
 class BadDownload(Exception):
     """What came has another SHA-256 than the file that the gateway stored. Nothing was kept; try again."""
+
+
+#: What calls raise.
+RAISED: Final = (GatewayError, NotCompleted, BadDownload)
 
 
 class InvalidWebhook(Exception):

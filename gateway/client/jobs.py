@@ -19,7 +19,10 @@ from .webhook_models import Delivery
 
 
 class Jobs(Resource[Net]):
-    """`client.jobs`. Where a job is wanted, pass a Job or its id."""
+    """Submit jobs, wait for them, fetch their videos. Where a job is wanted, pass a Job or its id.
+
+    `client.jobs.submit`, then `wait`, then `download`. `events` and `timeline` tell what happens.
+    """
 
     @Method
     def submit(
@@ -35,21 +38,21 @@ class Jobs(Resource[Net]):
     ) -> Call[Job]:
         """Order a video. The job is not lost once this returns; `wait` and `download` bring the video.
 
-        `prompt`: what the video shows. `images`: 1 to 7 pictures; `videos`: up to two clips. Each is a URL, a
-        `Path`, bytes, an open binary file, or an upload. Files above 1 MB are uploaded first (`progress(sent,
-        size)` tells how far); smaller ones go inside the request. `wait`: up to so many seconds (60 at most)
-        for the video.
+        `prompt`: what the video shows. `images`: a list of 1 to 7 pictures; `videos`: up to two clips. Each
+        is a URL, a `Path`, bytes, a file opened with "rb", or an upload. Files above 1 MB are uploaded first;
+        smaller ones go inside the request. `progress(sent, size)` is called with bytes, during each upload.
+        `wait`: up to so many seconds (0 to 60) for the video.
 
         `params`: `duration` (seconds, 0 to 10), `resolution` ("540p", "720p", "1080p"), `aspect_ratio`
         ("16:9", "9:16", "4:3", "3:4", "1:1"), `seed`, `bgm` (music), `payload` (your own text, which comes
         back), `callback_url` (hears how the job ended), `priority` ("low", "normal", "high"),
-        `start_deadline` and `total_deadline` (seconds), and all others of `JobParams`. What you leave out
-        has the gateway's default.
+        `start_deadline` and `total_deadline` (seconds). See help(gateway.client.JobParams) for all. What
+        you leave out has the gateway's default.
 
         Retries never make a second job: an idempotency key is made and kept over them. Give your own
         `idempotency_key`, such as the number of an order, and the same call returns the same job even after
         your program was restarted. Raises InvalidRequest (with every problem; nothing is paid),
-        BudgetExceeded, RateLimited.
+        BudgetExceeded, RateLimited; TypeError or ValueError for an argument that cannot be meant.
         """
         seconds = whole_seconds("wait", wait, 0, waiting.LONGEST_SECONDS) + 60.0
         plain("progress", progress)
@@ -92,8 +95,9 @@ class Jobs(Resource[Net]):
         """The completed job. Outages of the gateway are waited out, unless you pass an id and it never
         answered.
 
-        `timeout`: seconds; None: for ever. `progress(job)` is called every few seconds. Raises JobFailed or
-        JobCanceled, whose `job` says why, and WaitTimeout: the job goes on, and you may wait again.
+        `timeout`: seconds; None: for ever. `progress(job)` is called every few seconds with the job, whose
+        `status`, `phase` and `progress` tell how far it is. Raises JobFailed, whose `job.error` says why;
+        JobCanceled; and WaitTimeout, which is a TimeoutError: the job goes on, and you may wait again.
         """
         plain("progress", progress)
         return waiting.wait(_path(job), job if isinstance(job, Job) else None, timeout, progress)
@@ -101,8 +105,17 @@ class Jobs(Resource[Net]):
     def events(self, job: Job | str, *, after: str | None = None) -> Stream[Net, Event]:
         """What happens to the job, from its beginning (or after the event `after`) until it is finished.
 
-        `for event in client.jobs.events(job): print(event.type, event.job.progress)`. When the connection
-        breaks, it goes on after the last event. Pass over types that you do not know.
+        `for event in client.jobs.events(job): print(event.type, event.job and event.job.status)`. Types:
+
+        * `job.queued`: it was accepted; `job.submitted`: the upstream has it
+        * `job.completed`, `job.failed`, `job.canceled`: how it ended; the stream ends, too
+        * `gap`: events are missing: get the job
+
+        What comes later is in `client.events()` and in webhooks: `job.mirrored` (the gateway has its own copy
+        of the video) and `job.late_result` (there is a video after all, of a job that failed).
+
+        Progress is no event: use `wait(job, progress=...)`. When the connection breaks, it goes on after the
+        last event. Pass over types that you do not know.
         """
         path = f"{_path(job)}/events"
         return Stream(self._network, lambda: streaming.stream(path, {}, after, None, None))
@@ -116,28 +129,34 @@ class Jobs(Resource[Net]):
         variant: Variant = "video",
         progress: Progress | None = None,
     ) -> Call[Path]:
-        """Fetch a file of the result to the path `to`, which appears only when the file is complete.
+        """Fetch a file of the result to the path `to`, which appears only when the file is complete. Its
+        folder must exist; an older file is replaced.
 
-        `variant`: `video`, `watermarked` or `cover`. A download that breaks goes on where it was, and the
+        `variant`: `video`, `watermarked` or `cover`. `progress(received, size)` is called with bytes, again
+        and again; `size` is None if it is not known. A download that breaks goes on where it was, and the
         SHA-256 is checked if the gateway has a copy. Raises NotFound while there is no such file, and
         BadDownload.
         """
         plain("progress", progress)
+        path = downloading.target(to)
         if not isinstance(job, Job) or variant not in job.assets:
             job = yield from waiting.get(_path(job))
         asset = job.assets.get(variant)
         sha256 = asset.sha256 if asset else None
         query = {"variant": variant}
-        return (yield from downloading.download(f"{_path(job)}/content", query, Path(to), sha256, progress))
+        return (yield from downloading.download(f"{_path(job)}/content", query, path, sha256, progress))
 
     def list(
         self, *, status: Status | None = None, page_size: int = 100, **filters: str
     ) -> Listing[Net, Job]:
         """Your jobs, newest first, without their payloads: `for job in client.jobs.list(status="failed")`.
 
-        Pages are fetched when the loop comes to them; `.pages()` gives whole pages. `filters`: more filters
-        of `GET /v1/jobs`, by name.
+        Pages are fetched when the loop comes to them; `.first()` is the newest job, and `.pages()` gives
+        whole pages. `page_size`: jobs of one page, 1 to 100; it does not end the list. `filters`: more
+        filters of `GET /v1/jobs`, by name: `after` (the id of a job: only older ones).
         """
+        if "limit" in filters:
+            raise TypeError("limit: pass page_size=; for the first n jobs use itertools.islice(listing, n)")
         return Listing(self._network, Job, "/v1/jobs", {"status": status, "limit": page_size, **filters})
 
     @Method

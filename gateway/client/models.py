@@ -90,11 +90,13 @@ class Job(Record):
     """A request for a video, and its progress.
 
     `status`: `queued`, `in_progress`, `completed`, `failed` or `canceled`; it never goes backwards.
-    `progress`: 0 to 1, or None. `output`: the videos of a completed job; `video_url` is the first one.
-    `assets`: the gateway's copies by variant. `usage`: the price as the upstream says it. `cost`: by your
-    gateway, if it knows prices. `request`: what you ordered. `error`: why there is no video. `spend`:
-    whether the upstream was paid: `none`, `possible` or `certain`. `payload`: your own text (lists leave it
-    out). `queue`: while it waits.
+    `phase`: finer than `status`: `queued`, `submitting`, `submitted` (the upstream works on it), `unknown`
+    (the upstream's answer was lost; the gateway looks for the task), `completed`, `failed` or `canceled`.
+    There may be more phases one day: decide by `status`. `progress`: 0 to 1, or None. `output`: the videos
+    of a completed job; `video_url` is the first one. `assets`: the gateway's copies by variant. `usage`: the
+    price as the upstream says it. `cost`: by your gateway, if it knows prices. `request`: what you ordered.
+    `error`: why there is no video. `spend`: whether the upstream was paid: `none`, `possible` or `certain`.
+    `payload`: your own text (lists leave it out). `queue`: while it waits.
     """
 
     id: str

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from .errors import ConnectionFailed
+from .errors import RAISED, ConnectionFailed
 from .requests import Head, Request
 from .steps import Act, Call, Done, Item, Steps, advance
 
@@ -33,10 +33,9 @@ _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout,
 
 
 def _user_agent() -> str:
-    try:
+    own = "unknown"
+    with contextlib.suppress(PackageNotFoundError):
         own = version("vidu-gateway")
-    except PackageNotFoundError:
-        own = "unknown"
     return f"vidu-gateway-python/{own} python/{platform.python_version()}"
 
 
@@ -53,6 +52,10 @@ class Target:
 
     def url_of(self, request: Request) -> str:
         return self.url + request.target if request.path.startswith("/") else request.target
+
+    def shown(self, request: Request) -> str:
+        """Without the query, which is the secret of a link."""
+        return f"{request.method} {self.url_of(request).partition('?')[0]}"
 
     def options(self, scheme: str) -> dict[str, Any]:
         """How to make a pool of connections."""
@@ -81,8 +84,9 @@ def _json(request: Request) -> bytes | None:
     return json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _head(response: httpx.Response) -> Head:
-    return Head(response.status_code, {name.lower(): value for name, value in response.headers.items()})
+def _head(response: httpx.Response, request: str) -> Head:
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Head(response.status_code, headers, request)
 
 
 @contextlib.contextmanager
@@ -90,11 +94,9 @@ def _failures(request: Request, target: Target) -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
-        split = urlsplit(target.url_of(request))
         sent = not isinstance(error, _NOT_SENT)
         what = "did not answer" if sent else "cannot be reached"
-        reason = str(error) or type(error).__name__
-        text = f"{request}: {split.scheme}://{split.netloc} {what} ({reason})"
+        text = f"{target.shown(request)}: the server {what} ({str(error) or type(error).__name__})"
         # Without the cause, which holds the request, and so the key.
         raise ConnectionFailed(text, sent=sent) from None
 
@@ -119,7 +121,7 @@ class _Session:
             made = pool.build_request(content=content, **self._target.parts(request))
             self._response = pool.send(made, stream=True)
         self._chunks = self._response.iter_bytes()
-        return _head(self._response)
+        return _head(self._response, self._target.shown(request))
 
     def chunk(self) -> bytes:
         """The next bytes; none: it is complete."""
@@ -161,6 +163,8 @@ class Blocking:
                 step = _next(call, step, session)
             result: T = step.value
             return result
+        except RAISED as error:
+            raise error.with_traceback(None)  # noqa: B904 - users need not see the steps
         finally:
             session.close()
             call.close()
@@ -214,7 +218,7 @@ class _AsyncSession:
             made = pool.build_request(content=content, **self._target.parts(request))
             self._response = await pool.send(made, stream=True)
         self._chunks = self._response.aiter_bytes()
-        return _head(self._response)
+        return _head(self._response, self._target.shown(request))
 
     async def chunk(self) -> bytes:
         with _failures(self._request, self._target):
@@ -259,6 +263,8 @@ class Awaiting:
                 step = await _anext(call, step, session)
             result: T = step.value
             return result
+        except RAISED as error:
+            raise error.with_traceback(None)  # noqa: B904 - users need not see the steps
         finally:
             await session.close()
             call.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic
+from typing import Any, Generic, NoReturn
 
 from .records import R, read
 from .requests import Request, send
-from .steps import Call, Item, Net, Steps, Stream
+from .steps import Call, Item, Method, Net, Steps, Stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,32 @@ class Page(Generic[R]):
 
 
 class Listing(Stream[Net, R]):
-    """Items, newest first. The next page is asked for when the loop comes to it. `pages()`: whole pages."""
+    """Items, newest first: `for one in listing`, or `async for`. The next page is asked for when the loop
+    comes to it. `first()`: the newest item. `pages()`: whole pages. `list(listing)` gets all of them."""
 
     def __init__(self, network: Net, kind: type[R], path: str, query: Mapping[str, Any]) -> None:
         super().__init__(network, lambda: _items(kind, path, query))
+        self._kind, self._path, self._query = kind, path, query
         self._of_pages: Stream[Net, Page[R]] = Stream(network, lambda: _pages(kind, path, query))
 
     def pages(self) -> Stream[Net, Page[R]]:
         """The same, page by page."""
         return self._of_pages
+
+    @Method
+    def first(self) -> Call[R | None]:
+        """The newest item, or None if there is none."""
+        page = yield from _page(self._kind, Request("GET", self._path, {**self._query, "limit": 1}))
+        return page.data[0] if page.data else None
+
+    def __repr__(self) -> str:
+        return f"<{self._kind.__name__} items of {self._path}: use a loop, .first() or .pages()>"
+
+    def __next__(self) -> NoReturn:
+        raise TypeError("a listing is no iterator: use .first(), or next(iter(...))")
+
+    def __getitem__(self, _: object) -> NoReturn:
+        raise TypeError("a listing has no positions: use .first(), or list(...)[0]")
 
 
 def _pages(kind: type[R], path: str, query: Mapping[str, Any]) -> Steps[Page[R]]:

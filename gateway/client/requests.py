@@ -67,17 +67,14 @@ class Request:
         given = urlencode({name: value for name, value in self.query.items() if value is not None}, safe=",")
         return f"{self.path}?{given}" if given else self.path
 
-    def __str__(self) -> str:
-        # Without the query, which is the secret of a link.
-        return f"{self.method} {self.path.partition('?')[0]}"
-
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The beginning of an answer. `headers`: by lower-case names."""
+    """The beginning of an answer. `headers`: by lower-case names. `request`: what was asked, with its URL."""
 
     status: int
     headers: Mapping[str, str]
+    request: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +167,10 @@ def error_of(request: Request, answer: Answer) -> errors.GatewayError:
     reason = "; ".join(f"{one.param}: {one.message}" if one.param else one.message for one in problems)
     reason = reason or str(document.get("detail") or document.get("title") or "")
     reason = reason or answer.body.decode(errors="replace")[:_MAX_SHOWN_CHARACTERS] or "without a reason"
+    if status == 401 and request.path.startswith("/"):
+        reason += "; the gateway does not know this key: check key= or VIDU_GATEWAY_KEY"
     return kind(
-        f"{request} answered {status}: {reason}",
+        f"{answer.head.request} answered {status}: {reason}",
         status=status,
         code=str(document.get("type", "")).rpartition(":")[2],
         problems=problems,

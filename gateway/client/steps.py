@@ -109,12 +109,12 @@ class Method(Generic[P, T]):
         return self._method.__get__(resource, owner)
 
 
-class Stream(Generic[Net, T]):
+class Stream(Resource[Net], Generic[Net, T]):
     """Values that come one after another: `for` with `Client`, `async for` with `AsyncClient`. Nothing is
     sent before the first one is wanted, and each loop begins anew."""
 
     def __init__(self, network: Net, steps: Callable[[], Steps[T]]) -> None:
-        self._network = network
+        super().__init__(network)
         self._steps = steps
 
     def __iter__(self: Stream[Blocks, T]) -> Iterator[T]:

@@ -94,7 +94,7 @@ def stream(
             if head.status == 204:
                 return
             if not head.headers.get("content-type", "").startswith("text/event-stream"):
-                raise errors.GatewayError(f"{request} got no event stream: is it a vidu-gateway?")
+                raise errors.GatewayError(f"{head.request} got no event stream: is it a vidu-gateway?")
             opens += 1
             failures = 0
             parser.begin()

@@ -16,8 +16,8 @@ _UPLOAD_SECONDS: Final = 120.0
 
 
 class Uploads(Resource[Net]):
-    """`client.uploads`. `jobs.submit` uploads large files by itself, so you need this only to use a file
-    again."""
+    """Files that several jobs use. `jobs.submit` uploads large files by itself, so you need this only to use
+    a file again: `upload = client.uploads.create(Path("fox.png"))`, then `images=[upload]`."""
 
     @Method
     def create(self, file: File, *, progress: Progress | None = None) -> Call[Upload]:

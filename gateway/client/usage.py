@@ -11,7 +11,7 @@ from .steps import Call, Method, Net, Resource
 
 
 class UsageOfTenant(Resource[Net]):
-    """`client.usage`."""
+    """What your jobs cost: `client.usage.get()`."""
 
     @Method
     def get(

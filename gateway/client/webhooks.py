@@ -1,4 +1,4 @@
-"""Verifies webhooks (Standard Webhooks 1.0). It needs no client and no network."""
+"""Verifies and signs webhooks (Standard Webhooks 1.0). It needs no client and no network."""
 
 from __future__ import annotations
 
@@ -25,11 +25,20 @@ def verify(
 ) -> Event:
     """The event in a request that the gateway sent you.
 
-    `headers`: of the request, in any case. `raw_body`: its bytes as they came, before any JSON parser.
-    `secrets`: `whsec_...` of the endpoint (or of the tenant, for a job's `callback_url`); during a
-    rotation, the new and the old one. `tolerance`: seconds that the clocks may differ. Raises BadSignature
-    or TooOld: answer 400 and do nothing. Events may come twice: remember `event.id`.
+    `headers`: of the request, in any case; needed are `webhook-id`, `webhook-timestamp` (in seconds) and
+    `webhook-signature` (`v1,` and Base64; several with spaces between them). `raw_body`: its bytes as they
+    came, before any JSON parser. Signed is `id.timestamp.body`, with HMAC-SHA256. `secrets`: a list of the
+    `whsec_...` of the endpoint (or of the tenant, for a job's `callback_url`); during a rotation, the new
+    and the old one. `tolerance`: seconds that the clocks may differ.
+
+    Raises BadSignature (a header is missing, or no signature matches), TooOld, or InvalidWebhook (it is
+    signed, but no event), which is the base of both: answer 400 and do nothing. TypeError or ValueError: the
+    call is wrong, or a secret. Events may come twice: remember `event.id`. See `sign` for your tests.
     """
+    if isinstance(secrets, str):
+        raise TypeError("secrets: pass a list, also for one secret")
+    if not isinstance(raw_body, bytes):
+        raise TypeError(f"raw_body: pass the raw bytes of the request, not {type(raw_body).__name__}")
     keys = [_key(secret) for secret in secrets]
     if not keys:
         raise ValueError("there is no secret: anybody could sign")
@@ -38,9 +47,8 @@ def verify(
         event_id, sent, signatures = (given[f"webhook-{name}"] for name in ("id", "timestamp", "signature"))
     except KeyError as missing:
         raise BadSignature(f"the header {missing} is missing") from None
-    signed = f"{event_id}.{sent}.".encode() + raw_body
     offered = [part.removeprefix("v1,").encode() for part in signatures.split() if part.startswith("v1,")]
-    right = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
+    right = [_signature(key, event_id, sent, raw_body) for key in keys]
     if not any(hmac.compare_digest(one, other) for one in right for other in offered):
         raise BadSignature(
             "no signature matches: is it the secret of this endpoint, and the body as it came?"
@@ -52,6 +60,22 @@ def verify(
     except (ValueError, KeyError, TypeError):
         raise InvalidWebhook("the body is signed, but is no event of a vidu-gateway") from None
     return event(event_id, str(kind), raw_body)
+
+
+def sign(
+    raw_body: bytes, secret: str, *, event_id: str = "evt_test", timestamp: float | None = None
+) -> dict[str, str]:
+    """The headers that the gateway would send with this body: for tests of your endpoint.
+
+    `timestamp`: seconds since 1970; None: now.
+    """
+    sent = int(time.time() if timestamp is None else timestamp)
+    signature = _signature(_key(secret), event_id, str(sent), raw_body).decode()
+    return {"webhook-id": event_id, "webhook-timestamp": str(sent), "webhook-signature": f"v1,{signature}"}
+
+
+def _signature(key: bytes, event_id: str, sent: str, raw_body: bytes) -> bytes:
+    return base64.b64encode(hmac.digest(key, f"{event_id}.{sent}.".encode() + raw_body, "sha256"))
 
 
 def _key(secret: str) -> bytes:

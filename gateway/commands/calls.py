@@ -35,7 +35,7 @@ def ask(
 
 def status(url: str, path: str, key: str = "", seconds: float = 1.0) -> int:
     """The HTTP status of a GET: 200 for each that is fine, and 0 without an answer."""
-    with Client(url, key, timeout=seconds, retries=0) as client:
+    with Client(url, key or False, timeout=seconds, retries=0) as client:
         try:
             for _ in client.stream(path):
                 break

@@ -47,9 +47,10 @@ def _show(plan: stack.Plan, key: stack.DemoKey, seconds: float) -> None:
     printing.say(f"vidu-gateway is ready, after {seconds:.1f} s", "bold green")
     printing.show(printing.fields(shown))
     for text, value in (
-        ("demo key:", key.key),
+        ("demo key (a client's, with all scopes; the same at the next start with this data):", key.key),
         ("signing secret, to verify webhooks to a job's callback_url:", key.signing_secret),
         ("Post a job:", curl_line(plan, key)),
+        ("For the Python client:", export_line(plan, key)),
     ):
         printing.say(text, "bold")
         printing.say(value)
@@ -71,6 +72,11 @@ def curl_line(plan: stack.Plan, key: stack.DemoKey) -> str:
         f"-d '{json.dumps(order)}'",
     ]
     return " ".join(words)
+
+
+def export_line(plan: stack.Plan, key: stack.DemoKey) -> str:
+    """A shell command that tells the Python client where the gateway is."""
+    return f"export VIDU_GATEWAY_URL={plan.url} VIDU_GATEWAY_KEY={key.key}"
 
 
 def sample_names() -> list[str]:

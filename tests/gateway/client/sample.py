@@ -17,6 +17,7 @@ def blocking(client: Client) -> Job:
     assert_type(client.uploads.create(b"..."), Upload)
     assert_type(iter(client.jobs.list(status="failed")), Iterator[Job])
     assert_type([page.data for page in client.jobs.list().pages()], list[tuple[Job, ...]])
+    assert_type(client.jobs.list().first(), Job | None)
     assert_type(iter(client.events(types=["job.completed"])), Iterator[Event])
     assert_type(client.endpoints.update("ep_1", disabled=True, slots=None), Endpoint)
     client.jobs.submit("the fox", [], duration="5")  # type: ignore[arg-type]
@@ -36,6 +37,7 @@ async def asynchronous(client: AsyncClient) -> Job:
     job = await client.jobs.submit("the fox", [Path("fox.png")], duration=5)
     assert_type(job, Job)
     assert_type(aiter(client.jobs.list()), AsyncIterator[Job])
+    assert_type(await client.jobs.list().first(), Job | None)
     async for event in client.jobs.events(job):
         assert_type(event.job, Job | None)
     for _ in client.jobs.list():  # type: ignore[misc]

@@ -129,3 +129,12 @@ def test_a_job_that_tells_the_hash_is_not_asked_for_again(tmp_path: Path) -> Non
     with scripted(job(), Reply(200, FILE)) as server, Client(server.url, KEY) as client:
         client.jobs.download(client.jobs.get("job_1"), str(tmp_path / "fox.mp4"))
     assert len(server.asked) == 2
+
+
+def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    with scripted(job(), Reply(200, FILE)) as server:
+        with pytest.raises(IsADirectoryError, match="is a folder; pass the path of the file"):
+            fetch(server, tmp_path)
+        with pytest.raises(FileNotFoundError, match="missing does not exist"):
+            fetch(server, tmp_path / "missing" / "fox.mp4")
+    assert server.asked == []

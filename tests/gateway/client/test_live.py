@@ -64,7 +64,7 @@ def test_a_video_is_ordered_awaited_and_fetched(client: Client, tmp_path: Path) 
     path = client.jobs.download(job, tmp_path / "fox.mp4")
     assert hashlib.sha256(path.read_bytes()).hexdigest() == job.assets["video"].sha256
     link = client.jobs.link(job, seconds=60)
-    with Client(client._target.url, key="") as nobody:
+    with Client(client._target.url, key=False) as nobody:
         assert b"".join(nobody.stream(link.url)) == path.read_bytes()
     assert client.jobs.timeline(job).data[0].kind == "accepted"
     assert client.jobs.deliveries(job) == ()

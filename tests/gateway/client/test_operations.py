@@ -194,3 +194,15 @@ def test_the_help_of_a_client_names_all_groups(kind: type[Any]) -> None:
         assert f"See help(client.{group})." in told
         assert f"client.{group}`" in (inspect.getdoc(Client) or "")
         assert f"help(client.{group})" in pydoc.plain(pydoc.render_doc(getattr(kind, group)))
+
+
+def test_the_help_explains_all_parameters_phases_and_events() -> None:
+    params = inspect.getdoc(orders.JobParams) or ""
+    assert [name for name in orders.JobParams.__annotations__ if f"`{name}`" not in params] == []
+    phases = document()["components"]["schemas"]["Job"]["properties"]["phase"]["x-extensible-enum"]
+    assert [one for one in phases if f"`{one}`" not in (inspect.getdoc(models.Job) or "")] == []
+    told = inspect.getdoc(jobs.Jobs.events) or ""
+    types = [
+        one for part in typing.get_args(webhook_models.Filter) for one in typing.get_args(part) or [part]
+    ]
+    assert [one for one in types if "*" not in one and f"`{one}`" not in told] == []

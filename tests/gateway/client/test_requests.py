@@ -6,6 +6,7 @@ import asyncio
 import logging
 import platform
 import socket
+import traceback
 
 import pytest
 
@@ -150,13 +151,31 @@ def test_a_refusal_is_an_error_of_its_kind_and_is_not_repeated(
     with scripted(Reply(status, problem, {"X-Request-Id": "req_7"})) as server, pytest.raises(kind) as raised:
         submit(server)
     assert type(raised.value) is kind
-    assert str(raised.value) == f"POST /v1/jobs answered {status}: duration: too long; and more"
+    told = f"POST {server.url}/v1/jobs answered {status}: duration: too long; and more"
+    hint = "; the gateway does not know this key: check key= or VIDU_GATEWAY_KEY"
+    assert str(raised.value) == told + (hint if status == 401 else "")
     assert raised.value.status == status
     assert raised.value.code == "invalid-request"
     assert raised.value.request_id == "req_7"
     assert raised.value.problems[0] == errors.Problem("duration", "out_of_range", "too long")
     assert raised.value.document["title"] == "no"
     assert len(server.asked) == 1
+
+
+def test_a_traceback_does_not_show_the_steps_of_a_call() -> None:
+    async def asked(url: str) -> None:
+        async with AsyncClient(url, KEY) as client:
+            await client.jobs.get("job_1")
+
+    with scripted(Reply(404)) as server:
+        with Client(server.url, KEY) as client, pytest.raises(errors.NotFound) as raised:
+            client.jobs.get("job_1")
+        with pytest.raises(errors.NotFound) as awaited:
+            asyncio.run(asked(server.url))
+    files = [one.name for one in traceback.extract_tb(raised.value.__traceback__)]
+    assert files == ["test_a_traceback_does_not_show_the_steps_of_a_call", "method", "run"]
+    assert [one.name for one in traceback.extract_tb(awaited.value.__traceback__)][-2:] == ["asked", "run"]
+    assert raised.value.__context__ is None
 
 
 def test_a_budget_that_does_not_allow_it_is_named() -> None:
@@ -193,7 +212,7 @@ def test_no_connection_is_told_from_no_answer(waits: list[float]) -> None:
     with Client(nobody, KEY) as client, pytest.raises(errors.ConnectionFailed) as raised:
         client.jobs.get("job_1")
     assert raised.value.sent is False
-    assert nobody in str(raised.value)
+    assert f"GET {nobody}/v1/jobs/job_1: the server cannot be reached (" in str(raised.value)
     with scripted(DROP) as server, pytest.raises(errors.ConnectionFailed) as raised:
         submit(server)
     assert raised.value.sent is True
@@ -247,7 +266,7 @@ def test_address_and_key_come_from_the_variables(monkeypatch: pytest.MonkeyPatch
         with Client() as client:
             client.jobs.get("job_1")
         monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # goes unheard
-        with Client(key="") as client:
+        with Client(key=False) as client:
             client.jobs.get("job_1")
     assert server.asked[0].headers["authorization"] == f"Bearer {KEY}"
     assert "authorization" not in server.asked[1].headers
@@ -264,7 +283,8 @@ def test_address_and_key_come_from_the_variables(monkeypatch: pytest.MonkeyPatch
         ("http://x:8080/v1", KEY, "url must be without the path /v1: http://x:8080$"),
         ("http://x/base/v1/", KEY, "url must be without the path /v1/: http://x/base$"),
         ("http://x/docs", KEY, "url must be without the path /docs: http://x$"),
-        ("http://x", None, "VIDU_GATEWAY_KEY"),
+        ("http://x", None, "check key= or VIDU_GATEWAY_KEY"),
+        ("http://x", "", "check key= or VIDU_GATEWAY_KEY"),
         ("http://x", "secret\n", "invalid characters"),
     ],
 )
@@ -279,5 +299,5 @@ def test_what_cannot_work_is_refused_before_anything_is_sent(
 
 def test_an_empty_variable_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VIDU_GATEWAY_KEY", "")
-    with pytest.raises(ValueError, match="a key is required"):
+    with pytest.raises(ValueError, match="check key= or VIDU_GATEWAY_KEY"):
         Client("http://x")

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
@@ -95,10 +96,24 @@ def test_what_was_signed_at_another_time_is_too_old(seconds: int) -> None:
     assert webhooks.verify(given, BODY, secrets=[NEW], tolerance=1000).id == "evt_1"
 
 
-@pytest.mark.parametrize("secrets", [[], [""], ["whsec_"], ["whsec_!"], NEW])
+@pytest.mark.parametrize("secrets", [[], [""], ["whsec_"], ["whsec_!"]])
 def test_without_a_secret_nothing_is_verified(secrets: list[str]) -> None:
     with pytest.raises(ValueError, match="secret"):
         webhooks.verify(headers(NEW), BODY, secrets=secrets)
+
+
+def test_a_wrong_call_says_what_to_pass() -> None:
+    with pytest.raises(TypeError, match="secrets: pass a list"):
+        webhooks.verify(headers(NEW), BODY, secrets=NEW)
+    parsed: Any = BODY.decode()
+    with pytest.raises(TypeError, match="pass the raw bytes of the request, not str"):
+        webhooks.verify(headers(NEW), parsed, secrets=[NEW])
+
+
+def test_a_test_can_sign_as_the_gateway_does() -> None:
+    now = int(time.time())
+    assert webhooks.sign(BODY, NEW, event_id="evt_1", timestamp=now) == sign([NEW], "evt_1", now, BODY)
+    assert webhooks.verify(webhooks.sign(BODY, NEW), BODY, secrets=[NEW]).id == "evt_test"
 
 
 def test_a_signed_body_that_is_no_event_is_refused() -> None:

@@ -86,6 +86,7 @@ def test_key_and_secret_can_be_copied(plan: Plan, capsys: pytest.CaptureFixture[
     lines = capsys.readouterr().out.splitlines()
     assert key.key in lines
     assert key.signing_secret in lines
+    assert f"export VIDU_GATEWAY_URL=http://127.0.0.1:8080 VIDU_GATEWAY_KEY={key.key}" in lines
 
 
 def test_with_the_real_upstream_there_is_no_sandbox_and_no_callback_to_a_loopback_address(
