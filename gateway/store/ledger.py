@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -11,10 +11,11 @@ from redis.asyncio import Redis
 
 from gateway.errors import ArchiveLost, NotFound
 from gateway.media.base import MediaStore
-from gateway.store import keys
+from gateway.store import arguments, keys
 from gateway.store.balances import days
 from gateway.store.client import store_errors
 from gateway.store.ledger_parts import Damaged, Manifest, Stored, key_of, load
+from gateway.store.script_runner import Scripts
 
 #: Entries that are read at once.
 BATCH: Final = 1000
@@ -24,8 +25,9 @@ _START: Final = "-"
 class RedisLedger:
     """Every call may raise StoreUnavailable, and those that read old days MediaStoreUnavailable."""
 
-    def __init__(self, redis: Redis, media: MediaStore) -> None:
+    def __init__(self, redis: Redis, scripts: Scripts, media: MediaStore) -> None:
         self._redis = redis
+        self._scripts = scripts
         self._media = media
 
     async def today(self) -> date:
@@ -46,16 +48,23 @@ class RedisLedger:
             async for batch in self.of_day(day):
                 yield batch
 
+    async def at_once(
+        self, days: Mapping[str, str], count: int, balances: Sequence[str] = ()
+    ) -> tuple[list[str | None], list[list[Stored]], list[Mapping[str, str]]]:
+        """What is true at one moment: where each day was moved to, up to `count` of its entries from the one
+        that `days` says, and the balances with these keys."""
+        where = [keys.LEDGER_MOVED, *map(keys.ledger, days), *balances]
+        args: list[str | int] = [len(days), count, *(text for one in days.items() for text in one)]
+        moved, entries, found = await self._scripts.run("read_ledger", where, args)
+        read: list[list[Stored]] = [[(name, arguments.pairs(flat)) for name, flat in one] for one in entries]
+        return moved, read, [*map(arguments.pairs, found)]
+
     async def of_day(self, day: str) -> AsyncIterator[list[Stored]]:
         """Batches of the entries of the day, oldest first. It may be moved meanwhile."""
         last: str | None = None
         while True:
             first = _START if last is None else f"({last}"
-            with store_errors():
-                async with self._redis.pipeline(transaction=True) as pipe:
-                    pipe.hget(keys.LEDGER_MOVED, day)
-                    pipe.xrange(keys.ledger(day), first, count=BATCH)
-                    moved, found = await pipe.execute()
+            [moved], [found], _ = await self.at_once({day: first}, BATCH)
             if moved is not None:
                 async for batch in self._moved(day, Manifest.load(moved), last):
                     yield batch

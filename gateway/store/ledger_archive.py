@@ -126,7 +126,7 @@ class LedgerArchive:
             await self._media.drop(folder_of(day))
         following = date.fromisoformat(day) + timedelta(1)
         with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
+            async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.delete(keys.ledger(day))
                 pipe.hdel(keys.LEDGER_MOVED, day)
                 pipe.set(keys.LEDGER_SINCE, following.isoformat())

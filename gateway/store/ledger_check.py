@@ -6,14 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Final
+from typing import Final
 
 from redis.asyncio import Redis
 
 from gateway.money import ledger as money
 from gateway.store import keys
 from gateway.store.balances import RedisBalances, days, first_of_next_month
-from gateway.store.client import store_errors
 from gateway.store.ledger import RedisLedger
 from gateway.store.ledger_parts import Stored
 
@@ -22,6 +21,7 @@ MOST_DAYS: Final = 100
 #: Differences that are shown.
 MOST_SHOWN: Final = 100
 _AT_ONCE: Final = 200
+_MOST_ENTRIES: Final = 1_000_000  # that are written meanwhile
 #: What entries say about; the other fields of a balance count jobs.
 COMPARED: Final = ("reserved", "charged", "suspense", "wasted")
 
@@ -85,18 +85,14 @@ class LedgerCheck:
         self, tenant: str, periods: Sequence[str], open_days: Sequence[str], found: _Recomputed
     ) -> dict[str, Mapping[str, str]]:
         """The balances, and the entries that were written up to the same moment."""
-        with store_errors():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                for day in open_days:
-                    pipe.xrange(keys.ledger(day), found.cursors.get(day, "-"), "+")
-                for period in periods:
-                    pipe.hgetall(keys.balance(tenant, period))
-                replies: list[Any] = await pipe.execute()
-        for day, entries in zip(open_days, replies, strict=False):
+        cursors = {day: found.cursors.get(day, "-") for day in open_days}
+        names = [keys.balance(tenant, period) for period in periods]
+        _, read, balances = await self._ledger.at_once(cursors, _MOST_ENTRIES, names)
+        for day, entries in zip(open_days, read, strict=True):
             if entries:
                 found.add(entries)
                 found.cursors[day] = f"({entries[-1][0]}"
-        return dict(zip(periods, replies[len(open_days) :], strict=True))
+        return dict(zip(periods, balances, strict=True))
 
 
 class _Recomputed:

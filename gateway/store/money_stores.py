@@ -46,7 +46,7 @@ def money_stores(
     LedgerArchive,
 ]:
     """`ledger_days`: how long the ledger is kept."""
-    balances, ledger = RedisBalances(redis), RedisLedger(redis, media)
+    balances, ledger = RedisBalances(redis), RedisLedger(redis, scripts, media)
     check = LedgerCheck(redis, ledger)
     return (
         RedisPrices(redis, scripts),

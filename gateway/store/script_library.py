@@ -42,7 +42,7 @@ _HEAD: Final = "local P = '{gw}:'\n"
 _REFUSED_WHEN_FULL: Final = frozenset({"accept", "add_upload"})
 #: Redis lets them write nothing, so no replica needs to acknowledge them.
 READ_ONLY: Final = frozenset(
-    {"job_deliveries", "job_histories", "lane_state", "list_paused_lanes", "queue_positions"}
+    {"job_deliveries", "job_histories", "lane_state", "list_paused_lanes", "queue_positions", "read_ledger"}
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -30,8 +31,8 @@ def media(tmp_path: Path) -> FolderStore:
 
 
 @pytest.fixture
-def ledger(redis: Redis, media: FolderStore) -> RedisLedger:
-    return RedisLedger(redis, media)
+def ledger(redis: Redis, scripts: Scripts, media: FolderStore) -> RedisLedger:
+    return RedisLedger(redis, scripts, media)
 
 
 @pytest.fixture
@@ -222,22 +223,15 @@ async def test_jobs_that_go_on_while_balances_are_compared_make_no_difference(
     """Between the reading of the ledger and that of the balances, and between two tenants."""
     today = day_of()
     await write_job(redis, today, 100, charged=True)
-    pipeline, written = redis.pipeline, list[int]()
+    at_once, written = ledger.at_once, list[int]()
 
-    class Busy:
-        def __init__(self) -> None:
-            self.pipe = pipeline(transaction=True)
+    async def busy(*asked: Any) -> Any:
+        if len(written) < 20:
+            written.append(1)
+            await write_job(redis, today, len(written), charged=len(written) % 2 == 0)
+        return await at_once(*asked)
 
-        async def __aenter__(self) -> object:
-            if len(written) < 20:
-                written.append(1)
-                await write_job(redis, today, len(written), charged=len(written) % 2 == 0)
-            return await self.pipe.__aenter__()
-
-        async def __aexit__(self, *ended: object) -> None:
-            await self.pipe.__aexit__(*ended)  # type: ignore[no-untyped-call]
-
-    monkeypatch.setattr(redis, "pipeline", lambda transaction: Busy())
+    monkeypatch.setattr(ledger, "at_once", busy)
     for name in ("one", "two", "three"):
         await redis.zadd(keys.TENANTS, {name: 0})
     day = date.fromisoformat(today)

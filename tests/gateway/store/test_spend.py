@@ -22,7 +22,7 @@ DAY_MS = 86_400_000
 
 @pytest.fixture
 def spending(redis: Redis, scripts: Scripts, tmp_path: Path) -> RedisSpend:
-    check = LedgerCheck(redis, RedisLedger(redis, FolderStore(tmp_path)))
+    check = LedgerCheck(redis, RedisLedger(redis, scripts, FolderStore(tmp_path)))
     return RedisSpend(redis, RedisBalances(redis), check)
 
 
@@ -94,12 +94,12 @@ async def test_budgets_that_will_not_last_and_the_drift_of_two_days_are_in_the_s
 
 
 async def test_the_last_comparison_and_the_suspense_are_read_with_it(
-    redis: Redis, spending: RedisSpend
+    redis: Redis, scripts: Scripts, spending: RedisSpend
 ) -> None:
     assert (await spending.read()).check is None
     await write_entry(redis, "reserve", 5)
     await redis.zadd(keys.TENANTS, {"acme": 0})
-    today = await RedisLedger(redis, FolderStore(Path("/nowhere"))).today()
+    today = await RedisLedger(redis, scripts, FolderStore(Path("/nowhere"))).today()
     checked = await spending.check(today)
     assert checked.different == 4  # of the tenant and its key, in a day and a month
     now = (await redis.time())[0] * 1000
