@@ -22,7 +22,7 @@ OnUnknown = Literal["hold", "resubmit", "manual"]
 
 _LONGEST_DEADLINE_SECONDS: Final = 604_800
 _DEADLINES: Final = ("start_deadline", "total_deadline")
-_OPTIONS: Final = (*_DEADLINES, "on_unknown", "priority")
+_OPTIONS: Final = (*_DEADLINES, "on_unknown", "priority", "callback_events")
 #: What a text in `images` or `videos` may be. The gateway knows which of them it accepts.
 _REFERENCE: Final = re.compile(r"[a-z][a-z0-9+.-]+:|upl_", re.IGNORECASE)
 
@@ -36,7 +36,8 @@ class JobParams(TypedDict, total=False):
     * `seed`: a whole number; 0: at random
     * `bgm`: True for background music
     * `payload`: your own text; it comes back with the job
-    * `callback_url`: your URL that hears how the job ended
+    * `callback_url`: your URL that hears how the job ended; `callback_events`: what else it hears, as a list
+      such as `["submitted", "completed", "failed"]`
     * `priority`: "low", "normal" or "high", among your own jobs
     * `start_deadline`: seconds; the job fails at no cost if it was not sent by then
     * `total_deadline`: seconds; the job fails if it is not finished by then
@@ -55,6 +56,7 @@ class JobParams(TypedDict, total=False):
     bgm: bool
     payload: str
     callback_url: str
+    callback_events: Sequence[str]
     off_peak: bool
     watermark: bool
     wm_position: int
@@ -83,6 +85,10 @@ def options(params: JobParams) -> dict[str, str]:
     for name in _DEADLINES:
         if name in given:
             whole_seconds(name, given[name], 1, _LONGEST_DEADLINE_SECONDS)
+    if "callback_events" in given:
+        if isinstance(given["callback_events"], str):
+            raise TypeError("callback_events: pass a list, also for one event")
+        given["callback_events"] = ",".join(given["callback_events"])
     headers = {
         f"Gateway-{name.replace('_', '-').title()}": str(given[name]) for name in _OPTIONS if name in given
     }

@@ -172,7 +172,7 @@ def error_of(request: Request, answer: Answer) -> errors.GatewayError:
     return kind(
         f"{answer.head.request} answered {status}: {reason}",
         status=status,
-        code=str(document.get("type", "")).rpartition(":")[2],
+        code=str(document.get("type", "")).rpartition("/")[2],
         problems=problems,
         document=document,
         request_id=headers.get("x-request-id"),

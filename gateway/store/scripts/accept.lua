@@ -10,8 +10,8 @@
 -- One durable step takes the idempotency key, writes the job, puts it into the lane, and dispatches it if a slot is
 -- free. Called again with the same job id, or the same key and fingerprint, it changes nothing. The tenant's own
 -- settings override `queue_max`, `rate` (jobs per second, 0: no limit) and `burst`. `bytes`, `event_bytes`
--- and `media` are what quotas.lua counts for it; money.lua reserves its `estimate`. `uploads`: those that it holds until
--- it is finished. `attempt`: as of attempts.lua, of a request without a key; it may find its job. `check_only`:
+-- and `media` are what quotas.lua counts for it; money.lua reserves its `estimate`. `uploads`: those that it holds
+-- until it is finished. `attempt`: as of attempts.lua, of a request without a key; it may find its job. `check_only`:
 -- everything is checked and no job is written.
 --
 -- Returns {"accepted", id, allowance, queue position} | {"replayed" | "mismatch", earlier id} | {"would_fit"}: with

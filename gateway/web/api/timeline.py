@@ -20,6 +20,7 @@ TEXTS: Final[Mapping[str, str]] = {
     "upstream_accepted": "the upstream created a task",
     "upstream_rejected": "failed before the upstream created a task; `error` says why",
     "outcome_lost": "the upstream's response was lost: it is unknown whether the job was paid for",
+    "charge_decided": "an operator decided what the job cost",
     "callback_seen": "a callback proved that the upstream has a task for the job",
     "rollback_seen": "a callback reported a submission that Redis had lost",
     "resubmit_chosen": "queued again, as its owner or an operator chose; it may be paid for twice",

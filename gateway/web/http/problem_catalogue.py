@@ -91,6 +91,14 @@ CATALOGUE: Final[Mapping[str, Entry]] = {
         "Wait for `Retry-After` seconds, or free what `detail` names.",
         "wait",
     ),
+    "budget-exceeded": Entry(
+        "This job would exceed a hard budget of your tenant or key. Nothing was queued or paid for.",
+        "Wait for the next day or month, or ask your operator for more. `GET /v1/usage` shows your budgets.",
+    ),
+    "price-unknown": Entry(
+        "A hard budget holds for this job, and no price is known for it. Nothing was queued or paid for.",
+        "Choose parameters that have a price, or ask your operator to set one.",
+    ),
     "unavailable": Entry(
         "The service cannot do this now: its store or disk is away or full.",
         "Wait for `Retry-After` seconds. A POST of a job may have been accepted: send it again with the same "

@@ -29,6 +29,7 @@ Filter = Literal[
     "job.canceled",
     "job.late_result",
     "job.mirrored",
+    "budget.threshold",
     "job.*",
     "*",
 ]

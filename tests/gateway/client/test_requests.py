@@ -16,7 +16,7 @@ from gateway.client.requests import backoff
 from tests.gateway.client.scripted import KEY, Reply, Server, scripted
 
 JOB = {"id": "job_1", "status": "queued"}
-AWAY = Reply(503, {"title": "away", "type": "urn:vidu-gateway:problem:unavailable"})
+AWAY = Reply(503, {"title": "away", "type": "/docs/errors/unavailable"})
 DROP = Reply(drop=True)
 
 
@@ -141,7 +141,7 @@ def test_a_refusal_is_an_error_of_its_kind_and_is_not_repeated(
     status: int, kind: type[errors.GatewayError]
 ) -> None:
     problem = {
-        "type": "urn:vidu-gateway:problem:invalid-request",
+        "type": "/docs/errors/invalid-request",
         "title": "no",
         "errors": [
             {"param": "duration", "code": "out_of_range", "message": "too long"},

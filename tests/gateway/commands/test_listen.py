@@ -87,7 +87,7 @@ def test_its_id_is_the_one_that_endpoints_get(kind: EventType) -> None:
     state = {made: state for state, made in EVENT_OF.items()}.get(kind, JobState.FAILED)
     job = new_job(id=JOB, state=state, finished_at=1)
     match kind:
-        case EventType.QUEUED | EventType.SUBMITTED | EventType.MIRRORED:
+        case EventType.QUEUED | EventType.SUBMITTED | EventType.MIRRORED | EventType.BUDGET_THRESHOLD:
             made = make_step(job, kind, None)
         case EventType.LATE_RESULT:
             made = make_late(job, None, 1)

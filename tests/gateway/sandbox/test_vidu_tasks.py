@@ -51,7 +51,7 @@ async def test_an_unknown_number_is_404(tmp_path: Path) -> None:
 
 
 async def test_tasks_over_the_limit_wait_and_run_in_order_of_arrival(tmp_path: Path) -> None:
-    async with running(tmp_path, task_seconds=0.1, concurrency=1) as up:
+    async with running(tmp_path, task_seconds=0.5, concurrency=1) as up:
         made = [await up.vidu_made() for _ in range(3)]
         states = [(await up.vidu_poll(task_id))["state"] for task_id in made]
         assert states[1:] == ["queueing", "queueing"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
@@ -38,6 +39,10 @@ def connected(app: Starlette, key: str | None = None) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://gateway", headers=headers, timeout=30
     )
+
+
+def without_request_id(answer: httpx.Response) -> str:
+    return re.sub(r'"request_id":"[^"]*"', "", answer.text)
 
 
 @pytest.fixture

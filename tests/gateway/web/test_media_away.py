@@ -100,7 +100,8 @@ async def test_operators_see_that_the_bucket_is_away_and_the_gateway_is_as_ready
         assert f"gateway_media_up {float(up)}" in (await client.get("/metrics")).text
         alarms = (await operator.get("/ops/api/overview")).json()["alarms"]
         assert [one["code"] for one in alarms if one["code"] == "MediaStoreAway"] == shown
-        assert (await client.get("/readyz")).json() == readiness
+        again = (await client.get("/readyz")).json()
+        assert again | {"request_id": ""} == readiness | {"request_id": ""}
 
 
 async def test_a_gateway_starts_with_its_bucket_away(

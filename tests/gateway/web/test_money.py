@@ -45,7 +45,7 @@ async def test_a_job_over_the_budget_is_refused_with_402_and_not_queued(
     assert first.status_code == 202
     answer = await client.post("/v1/jobs", json=BODY)
     document = parsed(Problem, answer.content)
-    assert (answer.status_code, document["type"]) == (402, "urn:vidu-gateway:problem:budget-exceeded")
+    assert (answer.status_code, document["type"]) == (402, "/docs/errors/budget-exceeded")
     assert "retry-after" not in answer.headers
     [fault] = document["errors"]
     assert fault["code"] == "budget_exceeded"

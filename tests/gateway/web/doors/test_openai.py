@@ -280,7 +280,7 @@ async def test_a_closed_door_is_no_path(settings: Settings, make_key: MakeKey, e
         for operation in OPERATIONS:
             path = operation.path.format(job_id=MISSING, model="m", character_id="c")
             answer = await client.request(operation.method, path)
-            assert (answer.status_code, answer.json()["type"]) == (404, "urn:vidu-gateway:problem:not-found")
+            assert (answer.status_code, answer.json()["type"]) == (404, "/docs/errors/not-found")
 
 
 def attempt(number: int) -> dict[str, str]:

@@ -24,8 +24,9 @@ def family(cls: type[GatewayError]) -> Iterator[type[GatewayError]]:
 
 def test_every_error_of_ours_has_its_row() -> None:
     ours = {cls for cls in family(GatewayError) if cls.__module__ == errors.__name__}
-    # A connection raises it; a client sees the outcome or the code of that name.
-    assert ours - {errors.AddressRefused} == set(ERROR_TYPES)
+    # A connection raises the one, and a client sees the outcome or the code of that name. The other is raised
+    # for a price, and who reads prices names the field.
+    assert ours - {errors.AddressRefused, errors.AmountRefused} == set(ERROR_TYPES)
 
 
 def test_a_name_stands_for_one_status_and_one_title() -> None:

@@ -70,7 +70,7 @@ async def test_a_fault_of_ours_is_a_page_that_reveals_nothing_of_it(
     assert "only we" not in page.text
 
 
-@pytest.mark.parametrize("query", ["role=none", "role=submit&role=confirm", "pretty=1"])
+@pytest.mark.parametrize("query", ["role=none", "role=submit&role=confirm", "plain=1"])
 async def test_a_query_that_means_nothing_is_refused(browser: httpx.AsyncClient, query: str) -> None:
     assert (await browser.get(f"/ops/queue?{query}")).status_code == 400
 
