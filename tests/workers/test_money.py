@@ -410,6 +410,32 @@ async def test_a_job_is_not_forgotten_before_its_money_is_decided(rig: Rig) -> N
     assert await amounts(rig.redis) == {}
 
 
+@pytest.mark.parametrize("released", [True, False])
+async def test_the_reservation_of_a_job_that_an_earlier_version_ended_is_released(
+    rig: Rig, released: bool
+) -> None:
+    """A version without money ends the job of a gateway that reserves, in the middle of an update."""
+    job = await (rig.submitted(**PRICED) if released else rig.accept(**PRICED))
+    old = {"state": "failed", "failed_at": "1"}
+    await rig.redis.hset(keys.job(job.id), mapping=old)  # type: ignore[misc]
+    retention = RedisRetention(rig.redis, rig.resources.scripts, 1.0, 30)
+    assert await retention.forget(job.id) is not released
+    assert await amounts(rig.redis) == ({"suspense": PRICE} if released else {})
+    await check(rig.redis)
+    if released:
+        await rig.resources.charges.decide(await rig.read(job), 0, "never charged", "op1")
+        assert await retention.forget(job.id)
+    assert await rig.redis.zcard(keys.SUSPENSE) == 0
+    assert await amounts(rig.redis) == {}
+
+
+async def test_a_job_that_is_gone_leaves_the_list_of_suspense(rig: Rig) -> None:
+    job = await given_up(rig)
+    await rig.redis.delete(keys.job(job.id))
+    await RedisRetention(rig.redis, rig.resources.scripts, 1.0, 30).forget(job.id)
+    assert await rig.redis.zcard(keys.SUSPENSE) == 0
+
+
 async def test_what_is_in_suspense_counts_against_the_budget(rig: Rig) -> None:
     await given_up(rig)
     await set_budget(rig.redis, 2 * PRICE - 1)

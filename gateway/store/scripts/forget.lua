@@ -26,6 +26,7 @@ local function leave_indexes()
   redis.call('ZREM', final_jobs, name)
   redis.call('ZREM', P .. 'deadlines', name)
   redis.call('ZREM', P .. 'unknowns', name)
+  redis.call('ZREM', P .. 'suspense', name)
 end
 
 if args.later then return not_yet() end
@@ -41,6 +42,7 @@ local earlier, bytes, archived, archived_bytes = found[5], tonumber(found[6]), f
 if not args.final[state] then return not_yet() end
 local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
 if final_at + args.retention_ms > now then return not_yet(final_at) end
+money.finish(key, now) -- a worker of a version without money may have ended it
 if tasks.is_watched(key, now) or money.is_in_suspense(key) then return not_yet() end
 
 local confirm = account_slots.confirm_ticket(name)
