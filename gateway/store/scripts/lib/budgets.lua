@@ -98,7 +98,7 @@ function budgets.refusal(tenant, budget, estimate, check_only, now)
   local name = budgets.name_of(budget)
   if not check_only then log.tally('budget_refusals|' .. name) end
   if not estimate then return { 'price_unknown', name } end
-  if not check_only then budgets.note_thresholds(tenant, { budget }, estimate, now) end
+  if not check_only then budgets.note_thresholds(tenant, { budget }, 0, now) end
   return { 'over_budget', name, money.whole(budget.limit), money.whole(budget.spent), money.whole(budget.reserved),
     money.whole(estimate) }
 end
