@@ -111,6 +111,25 @@ async def test_a_soft_budget_refuses_nothing_and_tells_each_threshold_once(
     }
 
 
+async def test_a_raised_budget_tells_its_own_thresholds(redis: Redis, accept: Accept) -> None:
+    for limit in (2 * PRICE, 4 * PRICE):
+        await set_budget(redis, limit)
+        for _ in range(2):
+            await accept(**PRICED)
+    found = [(one["limit"], one["percent"]) for one in await notices(redis)]
+    low, high = str(2 * PRICE), str(4 * PRICE)
+    assert found == [(low, "50"), (low, "100"), (high, "50"), (high, "100")]
+
+
+async def test_a_budget_of_0_has_no_thresholds(redis: Redis, accept: Accept) -> None:
+    await set_budget(redis, 0)
+    with pytest.raises(BudgetExceeded):
+        await accept(**PRICED)
+    await set_budget(redis, 0, hard=False)
+    await accept(**PRICED)
+    assert await notices(redis) == []
+
+
 async def test_a_threshold_that_is_jumped_over_is_not_told(redis: Redis, accept: Accept) -> None:
     await set_budget(redis, PRICE, key="k1", hard=False)
     await accept(**PRICED)
@@ -150,6 +169,13 @@ async def test_a_check_reserves_nothing_and_refuses_the_same(redis: Redis, jobs:
     await jobs.accept(new_job(**PRICED), None, "f", LIMITS)
     with pytest.raises(BudgetExceeded):
         await jobs.accept(new_job(**PRICED), None, "f", LIMITS, check_only=True)
+
+
+async def test_a_refusal_before_the_media_are_stored_is_counted(redis: Redis, jobs: RedisJobStore) -> None:
+    await set_budget(redis, 0)
+    with pytest.raises(BudgetExceeded):
+        await jobs.accept(new_job(**PRICED), None, "f", LIMITS, check_only=True)
+    assert await redis.hget(keys.TALLY, "budget_refusals|tenant day") == "1"  # type: ignore[misc]
 
 
 async def test_a_replay_costs_nothing_even_when_the_budget_is_used_up(

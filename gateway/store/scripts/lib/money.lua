@@ -5,7 +5,7 @@
 --   reserved   for submissions that may still be charged
 --   charged    by the upstream; wasted: its part for jobs that did not complete
 --   suspense   of finished jobs whose outcome is not known
---   told       the highest threshold of the budget, in per cent, that was told
+--   told:<limit>   the highest threshold of a budget with this limit, in per cent, that was told
 --   jobs, completed, failed, canceled   how many were accepted, and how they ended: only in the period of a day
 --   unsaid     the part of charged that is an estimate, because the upstream said nothing; dearer, cheaper: how far
 --              what it said was above and below the estimates: only in the period of a day
