@@ -303,6 +303,38 @@ async def test_a_callback_that_names_the_task_in_suspense_charges_it(rig: Rig) -
     await check(rig.redis)
 
 
+async def test_a_task_of_a_job_whose_money_was_returned_is_charged(rig: Rig) -> None:
+    """The answer said that there is no task, and was wrong."""
+    job = await rig.submit(await rig.accept(**PRICED), Rejected(FAILED))
+    for task in ("task_1", "task_1", "task_2"):  # one submission has one task, whatever its token's holder says
+        await rig.callback(job, task)
+    after = await rig.read(job)
+    assert (after.state, after.charged, after.suspense) == (JobState.FAILED, PRICE, 0)
+    assert await amounts(rig.redis) == {"charged": PRICE, "wasted": PRICE}
+    await check(rig.redis)
+
+
+async def test_a_late_callback_charges_no_task_of_another_job(rig: Rig) -> None:
+    first = await rig.submit(await rig.accept(**PRICED), Rejected(FAILED))
+    second = await rig.submit(await rig.accept(**PRICED), Rejected(FAILED))
+    await rig.callback(first, "task_1")
+    await rig.callback(second, "task_1")
+    charged = [(await rig.read(job)).charged for job in (first, second)]
+    assert charged == [PRICE, None]
+    await rig.redis.hset(keys.job(first.id), "failed_at", "1")  # type: ignore[misc]
+    assert await RedisRetention(rig.redis, rig.resources.scripts, 1.0, 30).forget(first.id)
+    assert not await rig.redis.exists(keys.task("task_1"))
+
+
+async def test_a_callback_after_an_operator_s_decision_charges_nothing(rig: Rig) -> None:
+    job = await given_up(rig)
+    await rig.redis.hset(keys.job(job.id), "watch_until", "1")  # type: ignore[misc]
+    await rig.resources.charges.decide(job, 0, "not on the invoice", "op1")
+    await rig.callback(job, "task_1")
+    assert (await rig.read(job)).charged == 0
+    await check(rig.redis)
+
+
 async def test_an_answer_that_comes_after_the_end_is_charged(rig: Rig) -> None:
     """A second submission's answer, when the first one's task has completed the job."""
     job = await sent_again(rig)

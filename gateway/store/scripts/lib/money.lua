@@ -196,6 +196,13 @@ function money.is_in_suspense(key)
   return number_of(key, 'suspense') > 0
 end
 
+-- Whether the finished job may have a task, made by the submission or an earlier one, that is not charged: it has at most
+-- one for each, else the holder of a token could name any number. Nothing is owed after an operator's decision.
+function money.may_owe(key, epoch)
+  if record.get(key, 'charge_basis') == 'operator' or not record.get(key, 'estimate') then return false end
+  return #cjson.decode(record.get(key, 'paid') or '[]') < math.max(epoch, number_of(key, 'epoch'))
+end
+
 -- How many tasks, known or proven by a callback, are not charged yet.
 local function tasks_in_doubt(key)
   local tasks_paid, doubt = {}, 0
