@@ -34,7 +34,7 @@ from gateway.upstream.base import (
     UpstreamError,
 )
 from gateway.views.job import public
-from tests.books import PRICE, PRICED, amounts, check, entries, set_budget
+from tests.books import PRICE, PRICED, amounts, balances, check, entries, set_budget
 from tests.gateway.store.conftest import stored_body
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed, working
@@ -306,7 +306,11 @@ async def test_a_callback_that_names_the_task_in_suspense_charges_it(rig: Rig) -
 async def test_a_task_of_a_job_whose_money_was_returned_is_charged(rig: Rig) -> None:
     """The answer said that there is no task, and was wrong."""
     job = await rig.submit(await rig.accept(**PRICED), Rejected(FAILED))
-    for task in ("task_1", "task_1", "task_2"):  # one submission has one task, whatever its token's holder says
+    for task in (
+        "task_1",
+        "task_1",
+        "task_2",
+    ):  # one submission has one task, whatever its token's holder says
         await rig.callback(job, task)
     after = await rig.read(job)
     assert (after.state, after.charged, after.suspense) == (JobState.FAILED, PRICE, 0)
@@ -324,6 +328,16 @@ async def test_a_late_callback_charges_no_task_of_another_job(rig: Rig) -> None:
     await rig.redis.hset(keys.job(first.id), "failed_at", "1")  # type: ignore[misc]
     assert await RedisRetention(rig.redis, rig.resources.scripts, 1.0, 30).forget(first.id)
     assert not await rig.redis.exists(keys.task("task_1"))
+
+
+async def test_a_job_that_an_earlier_version_accepted_is_not_counted_at_its_end(rig: Rig) -> None:
+    earlier, job = await rig.submitted(), await rig.submitted()
+    await rig.redis.hdel(keys.job(earlier.id), "counted")  # type: ignore[misc]
+    await rig.confirm(earlier, Found(made("task_1")))
+    assert await balances(rig.redis, "completed") == {}
+    await rig.confirm(job, Found(made("task_2")))
+    assert set((await balances(rig.redis, "completed")).values()) == {1}
+    assert not await rig.redis.hexists(keys.job(job.id), "counted")  # type: ignore[misc]
 
 
 async def test_a_callback_after_an_operator_s_decision_charges_nothing(rig: Rig) -> None:
