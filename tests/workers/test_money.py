@@ -34,7 +34,7 @@ from gateway.upstream.base import (
     UpstreamError,
 )
 from gateway.views.job import public
-from tests.books import PRICE, PRICED, amounts, check, entries, set_budget
+from tests.books import PRICE, PRICED, amounts, balances, check, entries, set_budget
 from tests.gateway.store.conftest import stored_body
 from tests.workers.conftest import Rig
 from tests.workers.scripted import completed, working
@@ -303,6 +303,52 @@ async def test_a_callback_that_names_the_task_in_suspense_charges_it(rig: Rig) -
     await check(rig.redis)
 
 
+async def test_a_task_of_a_job_whose_money_was_returned_is_charged(rig: Rig) -> None:
+    """The answer said that there is no task, and was wrong."""
+    job = await rig.submit(await rig.accept(**PRICED), Rejected(FAILED))
+    for task in (
+        "task_1",
+        "task_1",
+        "task_2",
+    ):  # one submission has one task, whatever its token's holder says
+        await rig.callback(job, task)
+    after = await rig.read(job)
+    assert (after.state, after.charged, after.suspense) == (JobState.FAILED, PRICE, 0)
+    assert await amounts(rig.redis) == {"charged": PRICE, "wasted": PRICE}
+    await check(rig.redis)
+
+
+async def test_a_late_callback_charges_no_task_of_another_job(rig: Rig) -> None:
+    first = await rig.submit(await rig.accept(**PRICED), Rejected(FAILED))
+    second = await rig.submit(await rig.accept(**PRICED), Rejected(FAILED))
+    await rig.callback(first, "task_1")
+    await rig.callback(second, "task_1")
+    charged = [(await rig.read(job)).charged for job in (first, second)]
+    assert charged == [PRICE, None]
+    await rig.redis.hset(keys.job(first.id), "failed_at", "1")  # type: ignore[misc]
+    assert await RedisRetention(rig.redis, rig.resources.scripts, 1.0, 30).forget(first.id)
+    assert not await rig.redis.exists(keys.task("task_1"))
+
+
+async def test_a_job_that_an_earlier_version_accepted_is_not_counted_at_its_end(rig: Rig) -> None:
+    earlier, job = await rig.submitted(), await rig.submitted()
+    await rig.redis.hdel(keys.job(earlier.id), "counted")  # type: ignore[misc]
+    await rig.confirm(earlier, Found(made("task_1")))
+    assert await balances(rig.redis, "completed") == {}
+    await rig.confirm(job, Found(made("task_2")))
+    assert set((await balances(rig.redis, "completed")).values()) == {1}
+    assert not await rig.redis.hexists(keys.job(job.id), "counted")  # type: ignore[misc]
+
+
+async def test_a_callback_after_an_operator_s_decision_charges_nothing(rig: Rig) -> None:
+    job = await given_up(rig)
+    await rig.redis.hset(keys.job(job.id), "watch_until", "1")  # type: ignore[misc]
+    await rig.resources.charges.decide(job, 0, "not on the invoice", "op1")
+    await rig.callback(job, "task_1")
+    assert (await rig.read(job)).charged == 0
+    await check(rig.redis)
+
+
 async def test_an_answer_that_comes_after_the_end_is_charged(rig: Rig) -> None:
     """A second submission's answer, when the first one's task has completed the job."""
     job = await sent_again(rig)
@@ -408,6 +454,32 @@ async def test_a_job_is_not_forgotten_before_its_money_is_decided(rig: Rig) -> N
     assert await retention.forget(job.id)
     assert await rig.resources.jobs.read(job.id) is None
     assert await amounts(rig.redis) == {}
+
+
+@pytest.mark.parametrize("released", [True, False])
+async def test_the_reservation_of_a_job_that_an_earlier_version_ended_is_released(
+    rig: Rig, released: bool
+) -> None:
+    """A version without money ends the job of a gateway that reserves, in the middle of an update."""
+    job = await (rig.submitted(**PRICED) if released else rig.accept(**PRICED))
+    old = {"state": "failed", "failed_at": "1"}
+    await rig.redis.hset(keys.job(job.id), mapping=old)  # type: ignore[misc]
+    retention = RedisRetention(rig.redis, rig.resources.scripts, 1.0, 30)
+    assert await retention.forget(job.id) is not released
+    assert await amounts(rig.redis) == ({"suspense": PRICE} if released else {})
+    await check(rig.redis)
+    if released:
+        await rig.resources.charges.decide(await rig.read(job), 0, "never charged", "op1")
+        assert await retention.forget(job.id)
+    assert await rig.redis.zcard(keys.SUSPENSE) == 0
+    assert await amounts(rig.redis) == {}
+
+
+async def test_a_job_that_is_gone_leaves_the_list_of_suspense(rig: Rig) -> None:
+    job = await given_up(rig)
+    await rig.redis.delete(keys.job(job.id))
+    await RedisRetention(rig.redis, rig.resources.scripts, 1.0, 30).forget(job.id)
+    assert await rig.redis.zcard(keys.SUSPENSE) == 0
 
 
 async def test_what_is_in_suspense_counts_against_the_budget(rig: Rig) -> None:

@@ -111,6 +111,25 @@ async def test_a_soft_budget_refuses_nothing_and_tells_each_threshold_once(
     }
 
 
+async def test_a_raised_budget_tells_its_own_thresholds(redis: Redis, accept: Accept) -> None:
+    for limit in (2 * PRICE, 4 * PRICE):
+        await set_budget(redis, limit)
+        for _ in range(2):
+            await accept(**PRICED)
+    found = [(one["limit"], one["percent"]) for one in await notices(redis)]
+    low, high = str(2 * PRICE), str(4 * PRICE)
+    assert found == [(low, "50"), (low, "100"), (high, "50"), (high, "100")]
+
+
+async def test_a_budget_of_0_has_no_thresholds(redis: Redis, accept: Accept) -> None:
+    await set_budget(redis, 0)
+    with pytest.raises(BudgetExceeded):
+        await accept(**PRICED)
+    await set_budget(redis, 0, hard=False)
+    await accept(**PRICED)
+    assert await notices(redis) == []
+
+
 async def test_a_threshold_that_is_jumped_over_is_not_told(redis: Redis, accept: Accept) -> None:
     await set_budget(redis, PRICE, key="k1", hard=False)
     await accept(**PRICED)
@@ -118,13 +137,29 @@ async def test_a_threshold_that_is_jumped_over_is_not_told(redis: Redis, accept:
     assert (told["percent"], told["key"]) == ("100", "k1")
 
 
-async def test_a_refusal_tells_that_the_budget_is_used_up(redis: Redis, accept: Accept) -> None:
-    await set_budget(redis, PRICE - 1)
+async def test_a_refused_job_silences_no_threshold(redis: Redis, accept: Accept) -> None:
+    """It spends nothing, however dear it would have been."""
+    await set_budget(redis, 2 * PRICE)
     for _ in range(3):
         with pytest.raises(BudgetExceeded):
-            await accept(**PRICED)
-    assert [one["percent"] for one in await notices(redis)] == ["100"]
+            await accept(**{**PRICED, "estimate": 9 * PRICE})
+    assert await notices(redis) == []
+    for _ in range(2):
+        await accept(**PRICED)
+    assert [one["percent"] for one in await notices(redis)] == ["50", "100"]
     assert await redis.hget(keys.TALLY, "budget_refusals|tenant day") == "3"  # type: ignore[misc]
+
+
+async def test_a_refusal_below_a_new_limit_tells_that_the_budget_is_used_up(
+    redis: Redis, accept: Accept
+) -> None:
+    for _ in range(2):
+        await accept(**PRICED)
+    await set_budget(redis, PRICE)
+    for _ in range(2):
+        with pytest.raises(BudgetExceeded):
+            await accept(**PRICED)
+    assert [(one["percent"], one["used"]) for one in await notices(redis)] == [("100", str(2 * PRICE))]
 
 
 async def test_a_check_reserves_nothing_and_refuses_the_same(redis: Redis, jobs: RedisJobStore) -> None:
@@ -134,6 +169,13 @@ async def test_a_check_reserves_nothing_and_refuses_the_same(redis: Redis, jobs:
     await jobs.accept(new_job(**PRICED), None, "f", LIMITS)
     with pytest.raises(BudgetExceeded):
         await jobs.accept(new_job(**PRICED), None, "f", LIMITS, check_only=True)
+
+
+async def test_a_refusal_before_the_media_are_stored_is_counted(redis: Redis, jobs: RedisJobStore) -> None:
+    await set_budget(redis, 0)
+    with pytest.raises(BudgetExceeded):
+        await jobs.accept(new_job(**PRICED), None, "f", LIMITS, check_only=True)
+    assert await redis.hget(keys.TALLY, "budget_refusals|tenant day") == "1"  # type: ignore[misc]
 
 
 async def test_a_replay_costs_nothing_even_when_the_budget_is_used_up(
@@ -148,15 +190,13 @@ async def test_a_replay_costs_nothing_even_when_the_budget_is_used_up(
 
 
 async def test_a_refused_job_leaves_nothing_behind(redis: Redis, jobs: RedisJobStore) -> None:
-    await set_budget(redis, 0)
+    await set_budget(redis, PRICE - 1)
     before = {key async for key in redis.scan_iter("*")}
     job = new_job(idempotency="digest", **PRICED)
     with pytest.raises(BudgetExceeded):
         await jobs.accept(job, "payload", "f", LIMITS)
     after = {key async for key in redis.scan_iter("*")}
-    day = keys.balance("acme", (await today(redis))[Period.DAY])
-    assert after - before == {keys.TALLY, keys.OPS_EVENTS, day}
-    assert set(await redis.hgetall(day)) == {"*|told"}  # type: ignore[misc]
+    assert after - before == {keys.TALLY}
 
 
 async def test_the_clock_of_the_store_says_to_which_day_a_job_belongs(redis: Redis, accept: Accept) -> None:

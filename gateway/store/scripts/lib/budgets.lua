@@ -30,6 +30,11 @@ function budgets.load(values, owner, day)
   return found
 end
 
+-- Where the balance has the highest threshold that was told. Another limit has other thresholds.
+local function told_field(budget)
+  return budget.whose .. '|told:' .. money.whole(budget.limit)
+end
+
 -- Reads all that the budgets, and a reservation that they allow, need of the balances: one command for each period.
 local function read_balances(tenant, owner, limits)
   local of_period = {}
@@ -41,7 +46,9 @@ local function read_balances(tenant, owner, limits)
       for at = 1, owner and #fields or 0 do fields[#fields + 1] = owner .. string.sub(fields[at], 2) end
       of_period[budget.name] = fields
     end
-    for _, name in ipairs({ 'charged', 'suspense', 'told' }) do fields[#fields + 1] = stem .. name end
+    fields[#fields + 1] = stem .. 'charged'
+    fields[#fields + 1] = stem .. 'suspense'
+    fields[#fields + 1] = told_field(budget)
   end
   for name, fields in pairs(of_period) do counters.read(money.balance_key(tenant, name), unpack(fields)) end
 end
@@ -61,15 +68,16 @@ function budgets.first_exceeded(tenant, owner, limits, estimate)
   return exceeded
 end
 
--- Tells operators which thresholds `estimate` more reaches, each once in a period. Returns them: {{budget: its name,
+-- Tells operators which thresholds `estimate` more reaches, each once in a period and for a limit. A limit of 0 has none.
+-- Returns them: {{budget: its name,
 -- period: its name, limit, used, percent, hard}, ...}
 function budgets.note_thresholds(tenant, limits, estimate, now)
   local notices = {}
   for _, budget in ipairs(limits) do
-    local balance, field, reached = money.balance_key(tenant, budget.name), budget.whose .. '|told', 0
+    local balance, field, reached = money.balance_key(tenant, budget.name), told_field(budget), 0
     local used = budget.spent + budget.reserved + estimate
     for _, threshold in ipairs(THRESHOLDS) do
-      if used * 100 >= budget.limit * threshold then
+      if budget.limit > 0 and used * 100 >= budget.limit * threshold then
         reached = threshold
         break
       end
@@ -96,9 +104,9 @@ end
 -- What accept.lua answers to a job that this hard budget does not allow.
 function budgets.refusal(tenant, budget, estimate, check_only, now)
   local name = budgets.name_of(budget)
-  if not check_only then log.tally('budget_refusals|' .. name) end
+  log.tally('budget_refusals|' .. name)
   if not estimate then return { 'price_unknown', name } end
-  if not check_only then budgets.note_thresholds(tenant, { budget }, estimate, now) end
+  if not check_only then budgets.note_thresholds(tenant, { budget }, 0, now) end
   return { 'over_budget', name, money.whole(budget.limit), money.whole(budget.spent), money.whole(budget.reserved),
     money.whole(estimate) }
 end

@@ -5,7 +5,7 @@
 --   reserved   for submissions that may still be charged
 --   charged    by the upstream; wasted: its part for jobs that did not complete
 --   suspense   of finished jobs whose outcome is not known
---   told       the highest threshold of the budget, in per cent, that was told
+--   told:<limit>   the highest threshold of a budget with this limit, in per cent, that was told
 --   jobs, completed, failed, canceled   how many were accepted, and how they ended: only in the period of a day
 --   unsaid     the part of charged that is an estimate, because the upstream said nothing; dearer, cheaper: how far
 --              what it said was above and below the estimates: only in the period of a day
@@ -16,7 +16,7 @@
 --
 -- Fields of a job: key, estimate: of one submission, priced, reserved, suspense, charged, charge_basis, paid: the tasks
 -- that were charged, JSON; accepted_day: if it is not that of created_at; sent_again: the newest epoch when it was
--- decided to send it again. One submission reserves one estimate. What is not provably unpaid at the end stays in
+-- decided to send it again; counted: until it ends, that it is in `jobs`. One submission reserves one estimate. What is not provably unpaid at the end stays in
 -- suspense: who forgets an effect keeps money reserved, and never loses it.
 local money = {}
 
@@ -82,9 +82,16 @@ local function change_balances(key, changes)
   end
 end
 
--- Counts one more job: `jobs` when it is accepted, then the final state.
-function money.count_job(key, field)
-  add_to(key, money.accepted_day(key), field, 1)
+function money.count_new_job(key)
+  add_to(key, money.accepted_day(key), 'jobs', 1)
+  record.set(key, { counted = 1 })
+end
+
+-- Counts how the job ended. A version without money did not count it when it accepted it.
+function money.count_ended_job(key, state)
+  if not record.get(key, 'counted') then return end
+  add_to(key, money.accepted_day(key), state, 1)
+  record.unset(key, 'counted')
 end
 
 -- Written at the end of the call, in this order.
@@ -123,7 +130,7 @@ end
 -- A new job, whose record is written: reserves its estimate, by the clock of the store.
 function money.accept(key, day)
   if money.day_of(record.get(key, 'created_at')) ~= day then record.set(key, { accepted_day = day }) end
-  money.count_job(key, 'jobs')
+  money.count_new_job(key)
   reserve(key, 'accepted')
 end
 
@@ -194,6 +201,13 @@ end
 -- Whether a task of the job may have been charged of which no charge is known.
 function money.is_in_suspense(key)
   return number_of(key, 'suspense') > 0
+end
+
+-- Whether the finished job may have a task, made by the submission or an earlier one, that is not charged: it has at most
+-- one for each, else the holder of a token could name any number. Nothing is owed after an operator's decision.
+function money.may_owe(key, epoch)
+  if record.get(key, 'charge_basis') == 'operator' or not record.get(key, 'estimate') then return false end
+  return #cjson.decode(record.get(key, 'paid') or '[]') < math.max(epoch, number_of(key, 'epoch'))
 end
 
 -- How many tasks, known or proven by a callback, are not charged yet.

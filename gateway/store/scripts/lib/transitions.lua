@@ -28,7 +28,7 @@ local function index_by_time(key, transition, before, after, now)
     quotas.count_finished_job(key)
     if transition.effects.charge then money.charge(key, transition.effects.charge, now) end
     money.finish(key, now)
-    money.count_job(key, after)
+    money.count_ended_job(key, after)
     uploads.unpin(key, now)
     local created_at, called_back_at = record.get(key, 'created_at'), record.get(key, 'called_back_at')
     log.record_timing('job', now - (created_at or now))
@@ -76,7 +76,7 @@ local function enter_state(key, transition, before, after, now)
   if kind == 'job' then
     local tenant, published = record.get(key, 'tenant'), transition.publishes[after]
     records.index_job(name, tenant, after, before)
-    if not before then money.count_job(key, 'jobs') end -- the store had lost it
+    if not before then money.count_new_job(key) end -- the store had lost it
     index_by_time(key, transition, before, after, now)
     if published and records.publish_event(tenant, name, published) and transition.steps[after] then
       records.queue_step_event(name, tenant, published, now)
