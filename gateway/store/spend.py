@@ -167,13 +167,15 @@ class RedisSpend:
 def soon_spent(state: BudgetState, now_ms: int) -> SoonSpent | None:
     """The budget, if it is spent, or will be before its period ends if the tenant goes on as before."""
     used, limit = state.balance.used, state.budget.limit
+    if used <= 0:  # a budget of 0 forbids; while nothing is used, it is what its operator wants
+        return None
     at: int | None = None
     if state.period is Period.TOTAL or state.until is None:
         soon = used >= _NEARLY * limit
     else:
         soon = used >= limit or (used >= _ENOUGH * limit and used > state.share * limit)
         passed = state.share * (state.until - now_ms) / (1 - state.share)  # of the period, in ms
-        at = now_ms + max(0, int(passed * (limit / used - 1))) if soon and used else now_ms
+        at = now_ms + max(0, int(passed * (limit / used - 1))) if soon else now_ms
     return SoonSpent(state.tenant, state.key, state.period, limit, used, at) if soon else None
 
 

@@ -63,10 +63,12 @@ def test_a_budget_without_an_end_is_named_when_little_is_left() -> None:
     )
 
 
-def test_a_budget_of_nothing_is_spent_from_the_start_and_divides_by_nothing() -> None:
-    found = soon_spent(state(0, 0.0, limit=0), 0)
+@pytest.mark.parametrize(("period", "until"), [(Period.DAY, DAY_MS), (Period.TOTAL, None)])
+def test_a_budget_of_nothing_is_named_only_when_something_was_used(period: Period, until: int | None) -> None:
+    assert soon_spent(state(0, 0.5, period, limit=0, until=until), 0) is None
+    found = soon_spent(state(1, 0.0, period, limit=0, until=until), 0)
     assert found is not None
-    assert found.at == 0
+    assert found.at == (None if until is None else 0)
 
 
 async def test_those_that_were_charged_most_are_named_and_all_others_are_summed_up(
