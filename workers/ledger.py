@@ -43,6 +43,7 @@ class LedgerKeeper:
             (self.sum_up, Outage("spend_cut_short", "spend_back")),
             (self.check, Outage("ledger_check_cut_short", "ledger_check_back")),
             (self.move, Outage("ledger_waits", "ledger_goes_on")),
+            (self.forget, Outage("ledger_waits", "ledger_goes_on")),
         )
         while True:
             await asyncio.sleep(PAUSE_SECONDS)
@@ -74,7 +75,7 @@ class LedgerKeeper:
             )
 
     async def move(self) -> int:
-        """Moves closed days, and removes days whose retention has passed. Returns how many were moved."""
+        """Moves closed days. Returns how many."""
         if not await self.scripts.acquire_leadership(keys.LEDGER_MOVE, _MOVE_SECONDS):
             return 0
         moved = 0
@@ -83,5 +84,9 @@ class LedgerKeeper:
                 if await self.archive.move(day):
                     structlog.get_logger().info("ledger_moved", day=day)
                     moved += 1
-        await self.archive.forget(_FORGOTTEN)
         return moved
+
+    async def forget(self) -> None:
+        """Removes days whose retention has passed, also while others cannot be moved."""
+        if await self.scripts.acquire_leadership(keys.LEDGER_FORGET, _MOVE_SECONDS):
+            await self.archive.forget(_FORGOTTEN)

@@ -63,7 +63,7 @@ def _document(file: Path) -> dict[str, Any]:
     try:
         currency = document_of(raw_file(file)).get("currency")
     except ValueError as error:
-        raise ConfigurationError(f"{file} is not TOML: {error}") from None
+        raise ConfigurationError(f"{file} is not TOML that can be read: {error}") from None
     return read_file(file, str(currency)).document()
 
 

@@ -50,14 +50,19 @@ def parse_file(raw: bytes, path: Path, currency: str) -> PriceBook:
     try:
         return read(document_of(raw), currency)
     except ValueError as error:  # also of UTF-8
-        raise ConfigurationError(f"{path} is not TOML: {error}") from None
+        raise ConfigurationError(f"{path} is not TOML that can be read: {error}") from None
     except InvalidRequest as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
 
 def document_of(raw: bytes) -> dict[str, Any]:
-    """The document in the bytes of a price file, unchecked. ValueError if they are not TOML."""
-    return tomllib.loads(raw.decode(), parse_float=Decimal)
+    """The document in the bytes of a price file, unchecked. ValueError if they cannot be read."""
+    try:
+        return tomllib.loads(raw.decode(), parse_float=Decimal)
+    except ArithmeticError:
+        raise ValueError(f"it has a number out of range; send {EXPECTED}") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def read(document: Mapping[str, object], currency: str) -> PriceBook:

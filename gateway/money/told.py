@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final
 
 from gateway.money.amounts import MICRO
@@ -12,6 +13,7 @@ from gateway.money.amounts import MICRO
 #: What the upstream's `usage.cost` is in, if the answer does not say.
 UPSTREAM_CURRENCY: Final = "USD"
 _MOST: Final = 1_000_000_000 * MICRO
+_TEXT: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,13 @@ class CostReader:
 
 def _micros(amount: Any, price: Decimal) -> int | None:
     """Rounded to a micro-unit; None for what is no amount of money."""
-    if amount is None or isinstance(amount, bool):
+    if isinstance(amount, bool) or not isinstance(amount, int | float | str):
         return None
     try:
-        micros = int((Decimal(str(amount)) * price * MICRO).to_integral_value(ROUND_HALF_EVEN))
-    except (InvalidOperation, ValueError, OverflowError):
+        text = str(amount)  # ValueError: too many digits
+        if not _TEXT.fullmatch(text):
+            return None
+        micros = (Decimal(text) * price * MICRO).to_integral_value(ROUND_HALF_EVEN)
+    except (ArithmeticError, ValueError):
         return None
-    return micros if 0 <= micros <= _MOST else None
+    return int(micros) if micros <= _MOST else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from gateway.store.balances import RedisBalances, days, first_of_next_month
 from gateway.store.ledger import RedisLedger
 from gateway.store.ledger_parts import Stored
 
-#: Days that one check may be about.
+#: How many days ago the first day of a check may be: it reads every entry since.
 MOST_DAYS: Final = 100
 #: Differences that are shown.
 MOST_SHOWN: Final = 100
@@ -70,6 +71,7 @@ class LedgerCheck:
             async for batch in self._ledger.of_day(day):
                 found.add(batch)
                 found.cursors[day] = f"({batch[-1][0]}"
+                await asyncio.sleep(0)  # many batches may come from memory, and others want to go on
         periods = _names(since, until, today)
         open_days = [today.isoformat(), (today + timedelta(1)).isoformat()]
         tenants, differences, number = await RedisBalances(self._redis).tenants(), list[Difference](), 0

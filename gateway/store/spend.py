@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from gateway.money.budgets import Period
-from gateway.store import keys
+from gateway.store import balances, keys
 from gateway.store.balances import Balance, BudgetState, RedisBalances
 from gateway.store.client import store_errors
 from gateway.store.ledger_check import Checked, LedgerCheck
@@ -145,8 +145,11 @@ class RedisSpend:
         budgets = await self._balances.budgets(tenants)
         now = seconds * 1000
         today = datetime.fromtimestamp(seconds, UTC).date()
-        lines = await self._balances.usage(tenants, today - timedelta(1), today, ())
-        recent = sum((line.balance for line in lines), Balance())
+        recent, some = Balance(), balances.MOST_READS // 2  # as many tenants as one report of two days takes
+        for at in range(0, len(tenants), some):
+            batch = tenants[at : at + some]
+            lines = await self._balances.usage(batch, today - timedelta(1), today, ())
+            recent = sum((line.balance for line in lines), recent)
         soon = sorted(filter(None, (soon_spent(one, now) for one in budgets)), key=lambda one: -one.used)
         found = Spend(now, _biggest(totals), soon[:MOST_BUDGETS], len(soon), recent.charged, recent.dearer)
         with store_errors():
@@ -167,13 +170,15 @@ class RedisSpend:
 def soon_spent(state: BudgetState, now_ms: int) -> SoonSpent | None:
     """The budget, if it is spent, or will be before its period ends if the tenant goes on as before."""
     used, limit = state.balance.used, state.budget.limit
+    if used <= 0:  # a budget of 0 forbids; while nothing is used, it is what its operator wants
+        return None
     at: int | None = None
     if state.period is Period.TOTAL or state.until is None:
         soon = used >= _NEARLY * limit
     else:
         soon = used >= limit or (used >= _ENOUGH * limit and used > state.share * limit)
         passed = state.share * (state.until - now_ms) / (1 - state.share)  # of the period, in ms
-        at = now_ms + max(0, int(passed * (limit / used - 1))) if soon and used else now_ms
+        at = now_ms + max(0, int(passed * (limit / used - 1))) if soon else now_ms
     return SoonSpent(state.tenant, state.key, state.period, limit, used, at) if soon else None
 
 

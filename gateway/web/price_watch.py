@@ -38,8 +38,8 @@ class PriceWatch:
         currency: str,
     ) -> None:
         self.path = path
-        #: Why newer prices could not be read.
-        self.fault: str | None = None
+        self._fault: str | None = None
+        self._crash: str | None = None
         self._store, self._current, self._currency = store, current, currency
         self._now_ms: Callable[[], int] = environment.now_ms
         self._process = f"{socket.gethostname()}:{os.getpid()}:{environment.entropy(4).hex()}"
@@ -67,6 +67,11 @@ class PriceWatch:
         await cancel_all(self._task)
         with contextlib.suppress(StoreUnavailable):
             await self._store.leave(self._process)
+
+    @property
+    def fault(self) -> str | None:
+        """Why newer prices could not be read."""
+        return self._fault or self._crash
 
     async def known(self) -> None:
         """Returns when the prices are known, also if the process began without the store. Raises
@@ -97,7 +102,7 @@ class PriceWatch:
     async def _look_at_file(self, path: Path) -> None:
         try:
             raw = await asyncio.to_thread(price_document.raw_file, path)
-            if raw == self._raw and self.fault is None:
+            if raw == self._raw and self._fault is None:
                 return
             book = price_document.parse_file(raw, path, self._currency)
         except ConfigurationError as error:
@@ -124,15 +129,23 @@ class PriceWatch:
         structlog.get_logger().info("prices_in_use", prices=len(book.prices), digest=book.digest)
 
     def _failed(self, reason: str) -> None:
-        self.fault = reason
+        self._fault = reason
         self._unreadable.failed(reason)
 
     def _recovered(self) -> None:
-        self.fault = None
+        self._fault = None
         self._unreadable.recovered()
 
     async def _run(self) -> None:
+        crashed = Outage("prices_unreadable", "prices_readable")
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            with contextlib.suppress(StoreUnavailable):  # the next look will do
+            try:
                 await self.look()
+                self._crash = None
+                crashed.recovered()
+            except StoreUnavailable:
+                pass  # the next look will do
+            except Exception as error:  # noqa: BLE001  # a watch that ended would keep old prices, unseen
+                self._crash = f"newer prices cannot be read: {type(error).__name__}: {error}"
+                crashed.failed(self._crash)

@@ -42,7 +42,7 @@ async def test_closed_days_move_while_it_runs(
     await end(task)
 
 
-async def test_without_a_media_store_the_figures_are_summed_up_all_the_same(
+async def test_without_a_media_store_figures_are_summed_up_and_old_days_removed_all_the_same(
     rig: Rig, keeper: LedgerKeeper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ledger, "PAUSE_SECONDS", 0.01)
@@ -55,13 +55,20 @@ async def test_without_a_media_store_the_figures_are_summed_up_all_the_same(
     await write_entry(redis, "reserve", 1, day=day_of(3))
     await add_balance(redis, "acme", day_of(), charged=5)
 
+    await redis.set(keys.LEDGER_SINCE, day_of(rig.resources.settings.ledger_days + 1))
+    await write_entry(redis, "reserve", 1, day=day_of(rig.resources.settings.ledger_days + 1))
+
     async def waits() -> bool:
         return any(one["event"] == "ledger_waits" for one in logs)
+
+    async def old_is_removed() -> bool:
+        return not await redis.exists(keys.ledger(day_of(rig.resources.settings.ledger_days + 1)))
 
     with capture_logs() as logs:
         task = asyncio.create_task(keeper.run())
         await eventually(lambda: redis.exists(keys.SPEND, keys.LEDGER_CHECKED))
         await eventually(waits)
+        await eventually(old_is_removed)
         await end(task)
     assert Spend.load(str(await redis.get(keys.SPEND))).tenants[0].charged == 5
     assert await redis.exists(keys.ledger(day_of(3)))

@@ -35,7 +35,8 @@ MONEY: Final = (
         "GET", "/ops/api/ledger/check", "checkLedger", "Compare the balances with the ledger", usage.check,
         {200: Reply("What was compared, and what differs.", schemas.LedgerChecked)},
         _READ,
-        description="Reads all entries from `from` to now. It may take minutes.",
+        description="Reads all entries from `from`, one of the last 100 days, to now. It may take minutes. A "
+        "gateway does one at a time; others get a 429.",
         query=(FROM, TO),
     ),
 )  # fmt: skip

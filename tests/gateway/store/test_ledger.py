@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from redis.asyncio import Redis
 from gateway.environment import Environment
 from gateway.errors import ArchiveLost, MediaStoreUnavailable
 from gateway.media.folder import FolderStore
-from gateway.store import keys, ledger_archive
+from gateway.store import keys, ledger_archive, ledger_check
 from gateway.store.ledger import RedisLedger
 from gateway.store.ledger_archive import LedgerArchive
 from gateway.store.ledger_check import Difference, LedgerCheck
@@ -199,6 +201,31 @@ async def test_balances_that_are_what_the_ledger_says_do_not_differ(
     found = await check.run(today - timedelta(40), today)
     assert (found.different, found.differences, found.entries) == (0, [], 9)
     assert found.balances >= 4  # three days, and their months
+
+
+async def test_others_go_on_between_the_batches_of_a_check(
+    redis: Redis, check: LedgerCheck, archive: LedgerArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await write_days(redis, 3, entries=3500)
+    await archive.move(day_of(3))
+    turns, seen = 0, list[int]()
+    add = ledger_check._Recomputed.add
+
+    def seeing(found: ledger_check._Recomputed, entries: Sequence[Stored]) -> None:
+        seen.append(turns)
+        add(found, entries)
+
+    async def other() -> None:
+        nonlocal turns
+        while len(seen) < 4:
+            turns += 1
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(ledger_check._Recomputed, "add", seeing)
+    task = asyncio.create_task(other())
+    await check.run(date.fromisoformat(day_of(3)), date.fromisoformat(day_of()))
+    await task
+    assert len(set(seen)) == len(seen) == 4
 
 
 async def test_a_balance_that_is_off_by_one_micro_unit_is_named(redis: Redis, check: LedgerCheck) -> None:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from gateway.media.folder import FolderStore
 from gateway.money.budgets import Budget, Period
-from gateway.store import keys, spend
+from gateway.store import balances, keys, spend
 from gateway.store.balances import Balance, BudgetState, RedisBalances
 from gateway.store.ledger import RedisLedger
 from gateway.store.ledger_check import LedgerCheck
@@ -63,10 +63,12 @@ def test_a_budget_without_an_end_is_named_when_little_is_left() -> None:
     )
 
 
-def test_a_budget_of_nothing_is_spent_from_the_start_and_divides_by_nothing() -> None:
-    found = soon_spent(state(0, 0.0, limit=0), 0)
+@pytest.mark.parametrize(("period", "until"), [(Period.DAY, DAY_MS), (Period.TOTAL, None)])
+def test_a_budget_of_nothing_is_named_only_when_something_was_used(period: Period, until: int | None) -> None:
+    assert soon_spent(state(0, 0.5, period, limit=0, until=until), 0) is None
+    found = soon_spent(state(1, 0.0, period, limit=0, until=until), 0)
     assert found is not None
-    assert found.at == 0
+    assert found.at == (None if until is None else 0)
 
 
 async def test_those_that_were_charged_most_are_named_and_all_others_are_summed_up(
@@ -91,6 +93,16 @@ async def test_budgets_that_will_not_last_and_the_drift_of_two_days_are_in_the_s
     assert [(one.tenant, one.period, one.used) for one in found.soon] == [("acme", "day", 110)]
     assert (found.soon_total, found.drift) == (1, 0.1)
     assert Spend.load(found.dump().decode()) == found
+
+
+async def test_the_days_of_more_tenants_than_one_report_takes_are_summed_up(
+    redis: Redis, spending: RedisSpend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(balances, "MOST_READS", 4)
+    for tenant in ("a", "b", "c"):
+        await add_balance(redis, tenant, day_of(), charged=5)
+        await add_balance(redis, tenant, day_of(1), charged=2)
+    assert (await spending.sum_up()).charged == 21
 
 
 async def test_the_last_comparison_and_the_suspense_are_read_with_it(

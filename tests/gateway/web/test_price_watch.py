@@ -8,10 +8,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.errors import ConfigurationError
-from gateway.money.prices import CurrentPrices
+from gateway.money import price_document
+from gateway.money.prices import CurrentPrices, PriceBook
 from gateway.resources import Resources
 from gateway.store import keys
+from gateway.web import price_watch
 from gateway.web.price_watch import PriceWatch
+from tests.workers.conftest import eventually
 
 TOML = """
 currency = "USD"
@@ -70,7 +73,11 @@ async def test_a_changed_file_counts_and_is_audited(
     assert await resources.prices.in_use() == []
 
 
-@pytest.mark.parametrize("broken", ["prices = [", TOML % "-1", None])
+@pytest.mark.parametrize(
+    "broken",
+    ["prices = [", TOML % "-1", None, "a = 1e9999999999999999999999", "a = " + "[" * 20_000],
+    ids=["not TOML", "a negative price", "no file", "a number out of range", "nested deeply"],
+)
 async def test_the_last_good_prices_stay_while_the_file_cannot_be_read(
     resources: Resources, empty_redis: None, path: Path, broken: str | None
 ) -> None:
@@ -99,6 +106,35 @@ async def test_a_process_does_not_start_with_a_file_that_cannot_be_read(
     with pytest.raises(ConfigurationError, match=r"prices\.toml: .*currency"):
         async with watching(resources, path, CurrentPrices()):
             pass
+
+
+async def test_the_watch_goes_on_after_an_error_that_nobody_expected(
+    resources: Resources, empty_redis: None, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(price_watch, "LOOK_SECONDS", 0.01)
+    current, parse, failing = CurrentPrices(), price_document.parse_file, [True]
+
+    def parse_file(raw: bytes, path: Path, currency: str) -> PriceBook:
+        if failing[0]:
+            raise KeyError("a bug")
+        return parse(raw, path, currency)
+
+    async def crashed() -> bool:
+        return watch.fault == "newer prices cannot be read: KeyError: 'a bug'"
+
+    async def well() -> bool:
+        return watch.fault is None
+
+    async with watching(resources, path, current) as watch:
+        monkeypatch.setattr(price_document, "parse_file", parse_file)
+        with capture_logs() as logs:
+            write(path, TOML % "0.0800")
+            await eventually(crashed)
+            failing[0] = False
+            await eventually(well)
+        events = [log["event"] for log in logs]
+        assert events == ["prices_unreadable", "prices_in_use", "prices_readable"]
+        assert first_second(current) == 80_000
 
 
 async def test_two_files_are_two_books(resources: Resources, empty_redis: None, path: Path) -> None:

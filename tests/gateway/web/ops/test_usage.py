@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import AsyncIterator
+from datetime import date
 
 import httpx
 import orjson
@@ -12,6 +13,7 @@ import pytest
 from starlette.applications import Starlette
 
 from gateway.store import balances, keys
+from gateway.store.ledger_check import Checked
 from gateway.tenants import Scope
 from gateway.web.state import State
 from tests.gateway.store.accounting import add_balance, day_of, write_entry
@@ -111,9 +113,46 @@ async def test_the_check_names_what_differs(ops: httpx.AsyncClient, state: State
     }  # fmt: skip
 
 
-async def test_a_check_of_too_many_days_is_refused(ops: httpx.AsyncClient) -> None:
-    answer = await ops.get("/ops/api/ledger/check", params={"from": "2026-01-01", "to": "2026-10-01"})
-    assert (answer.status_code, answer.json()["errors"][0]["param"]) == (400, "from")
+async def test_a_check_that_would_read_too_many_days_is_refused(ops: httpx.AsyncClient) -> None:
+    for asked in ({"from": day_of(100), "to": day_of(99)}, {"from": day_of(100)}):
+        answer = await ops.get("/ops/api/ledger/check", params=asked)
+        assert (answer.status_code, answer.json()["errors"][0]["param"]) == (400, "from")
+    assert (await ops.get("/ops/api/ledger/check", params={"from": day_of(99)})).status_code == 200
+
+
+async def test_a_second_check_is_refused_while_one_runs(
+    ops: httpx.AsyncClient, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, second, runs = state.resources.ledger_check.run, list[httpx.Response](), list[int]()
+
+    async def busy(since: date, until: date) -> Checked:
+        runs.append(1)
+        if len(runs) == 1:
+            second.append(await ops.get("/ops/api/ledger/check"))
+        return await run(since, until)
+
+    monkeypatch.setattr(type(state.resources.ledger_check), "run", lambda _, since, until: busy(since, until))
+    assert (await ops.get("/ops/api/ledger/check")).status_code == 200
+    assert (second[0].status_code, second[0].headers["retry-after"]) == (429, "10")
+    assert "compares the balances with the ledger already" in second[0].json()["detail"]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+async def test_an_export_whose_first_day_cannot_be_read_is_a_503(
+    ops: httpx.AsyncClient, state: State, form: str
+) -> None:
+    r, day = state.resources, day_of(3)
+    await write_entry(r.redis, "reserve", 275_000, day=day)
+    assert await r.ledger_archive.move(day)
+    await r.media.drop(f"ledger/{day}")
+    answer = await ops.get("/ops/api/ledger", params={"from": day, "format": form})
+    assert answer.status_code == 503
+    assert f"part 0 of the ledger of {day}" in answer.json()["detail"]
+
+
+async def test_an_export_of_no_entries_is_empty(ops: httpx.AsyncClient) -> None:
+    answer = await ops.get("/ops/api/ledger", params={"from": day_of(3)})
+    assert (answer.status_code, answer.text) == (200, "")
 
 
 async def test_jobs_in_suspense_are_listed_with_what_may_have_been_paid(
