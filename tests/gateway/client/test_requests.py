@@ -91,6 +91,16 @@ def test_what_must_not_happen_twice_is_not_repeated_in_doubt(failure: Reply, wai
     assert len(server.asked) == 1
 
 
+@pytest.mark.parametrize("method", ["POST", "post", "Post"])
+def test_a_post_of_any_spelling_has_a_key_and_is_not_repeated_in_doubt(
+    method: str, waits: list[float]
+) -> None:
+    with scripted(DROP) as server, Client(server.url, KEY) as client, pytest.raises(errors.ConnectionFailed):
+        client.request(method, "/v1/jobs", {})
+    assert [one.method for one in server.asked] == ["POST"]
+    assert server.asked[0].headers["idempotency-key"].startswith("auto_")
+
+
 def test_what_certainly_did_nothing_is_repeated_all_the_same(waits: list[float]) -> None:
     busy = Reply(429, {"title": "busy"}, {"Retry-After": "1"})
     with scripted(busy, Reply(200, {"id": "ep_1", "url": "x"})) as server, Client(server.url, KEY) as client:
