@@ -68,6 +68,13 @@ class Request:
         given = urlencode({name: value for name, value in self.query.items() if value is not None}, safe=",")
         return f"{self.path}?{given}" if given else self.path
 
+    @property
+    def json(self) -> bytes | None:
+        """The body, as it is sent."""
+        if self.body is None:
+            return None
+        return json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
+
 
 @dataclass(frozen=True, slots=True)
 class Head:

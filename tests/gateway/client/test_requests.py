@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import platform
 import socket
+import threading
+import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import httpx
 import pytest
 
 from gateway.client import AsyncClient, Client, errors
-from gateway.client.network import Awaiting, Blocking
+from gateway.client.network import Awaiting, Blocking, Target
 from gateway.client.requests import backoff
 from tests.gateway.client.scripted import KEY, Reply, Server, scripted
 
@@ -76,6 +82,24 @@ def test_after_two_retries_the_error_is_raised(waits: list[float]) -> None:
         submit(server)
     assert len(server.asked) == 3
     assert raised.value.code == "unavailable"
+
+
+def test_threads_that_begin_at_once_share_one_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    options, threads = Target.options, 4
+    together = threading.Barrier(threads)
+
+    def slow(target: Target, scheme: str) -> dict[str, Any]:
+        time.sleep(0.1)  # the others come in
+        return options(target, scheme)
+
+    def pool(network: Blocking) -> httpx.Client:
+        together.wait()
+        return network.pool("http")
+
+    monkeypatch.setattr(Target, "options", slow)
+    network = Blocking(Target("http://127.0.0.1:1", KEY, 1.0, 0))
+    with contextlib.closing(network), ThreadPoolExecutor(threads) as executor:
+        assert len(set(executor.map(pool, [network] * threads))) == 1
 
 
 def test_the_number_of_retries_can_be_chosen(waits: list[float]) -> None:
