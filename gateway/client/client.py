@@ -97,6 +97,7 @@ class _Operations(Resource[Net]):
     ) -> Call[dict[str, Any]]:
         """Any operation, untyped: the JSON object of the answer; an empty one without a body. For what has
         no method here, such as the API for operators. A POST is not repeated when its answer is lost."""
+        method = method.upper()  # as it is sent: "post" orders, too
         asked = Request(method, path, query or {}, body=body, seconds=seconds, repeatable=method != "POST")
         answer = yield from send(asked)
         return answer.json() if answer.body else {}

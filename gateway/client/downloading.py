@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -81,9 +82,11 @@ def download(
     path: str, query: Mapping[str, Any], to: Path, sha256: str | None, progress: Progress | None
 ) -> Call[Path]:
     """Fetches `path` to the file `to`, which appears only when it is complete. The folder must exist."""
-    part = to.with_name(f"{to.name}.part")
+    # A name that neither a file of the user has nor another download. Unlike a file of `tempfile`, it is as
+    # readable as every new file.
+    part = to.with_name(f".{uuid.uuid4()}.part")
     try:
-        with part.open("wb") as file:
+        with part.open("xb") as file:
             state = _Download(file, sha256, progress)
             yield from _fetch(Request("GET", path, query), state)
         state.check()

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import json
 import platform
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -78,12 +78,6 @@ class Target:
         return {"method": request.method, "url": self.url_of(request), "headers": headers, "timeout": timeout}
 
 
-def _json(request: Request) -> bytes | None:
-    if request.body is None:
-        return None
-    return json.dumps(request.body, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def _head(response: httpx.Response, request: str) -> Head:
     headers = {name.lower(): value for name, value in response.headers.items()}
     return Head(response.status_code, headers, request)
@@ -115,7 +109,7 @@ class _Session:
     def open(self, request: Request) -> Head:
         self.close()
         self._request = request
-        content = _json(request) if request.content is None else request.content.chunks()
+        content = request.json if request.content is None else request.content.chunks()
         with _failures(request, self._target):
             pool = self._network.pool(urlsplit(self._target.url_of(request)).scheme)
             made = pool.build_request(content=content, **self._target.parts(request))
@@ -148,11 +142,13 @@ class Blocking:
     def __init__(self, target: Target) -> None:
         self.target = target
         self._pools: dict[str, httpx.Client] = {}
+        self._lock = threading.Lock()
 
     def pool(self, scheme: str) -> httpx.Client:
-        if scheme not in self._pools:
-            self._pools[scheme] = httpx.Client(**self.target.options(scheme))
-        return self._pools[scheme]
+        with self._lock:
+            if scheme not in self._pools:
+                self._pools[scheme] = httpx.Client(**self.target.options(scheme))
+            return self._pools[scheme]
 
     def run(self, call: Call[T]) -> T:
         """The result of a call."""
@@ -185,9 +181,10 @@ class Blocking:
             steps.close()
 
     def close(self) -> None:
-        for pool in self._pools.values():
-            pool.close()
-        self._pools.clear()
+        with self._lock:
+            for pool in self._pools.values():
+                pool.close()
+            self._pools.clear()
 
 
 def _next(steps: Generator[Any, Any, Any], act: Act, session: _Session) -> Any:
@@ -212,7 +209,7 @@ class _AsyncSession:
     async def open(self, request: Request) -> Head:
         await self.close()
         self._request = request
-        content = _json(request) if request.content is None else _asynchronous(request.content.chunks())
+        content = request.json if request.content is None else _asynchronous(request.content.chunks())
         with _failures(request, self._target):
             pool = self._network.pool(urlsplit(self._target.url_of(request)).scheme)
             made = pool.build_request(content=content, **self._target.parts(request))

@@ -51,7 +51,7 @@ class Content(Protocol):
 class Request:
     """`path`: below the gateway's URL; or a whole URL, which does not get the key. `body`: sent as JSON.
     `seconds`: longest silence, if not that of the client. `repeatable`: the same request may be sent again
-    when nobody knows whether the first one worked."""
+    when nobody knows whether the first one worked. `retries`: if not as many as the client's."""
 
     method: str
     path: str
@@ -61,11 +61,19 @@ class Request:
     content: Content | None = None
     seconds: float | None = None
     repeatable: bool = True
+    retries: int | None = None
 
     @property
     def target(self) -> str:
         given = urlencode({name: value for name, value in self.query.items() if value is not None}, safe=",")
         return f"{self.path}?{given}" if given else self.path
+
+    @property
+    def json(self) -> bytes | None:
+        """The body, as it is sent."""
+        if self.body is None:
+            return None
+        return json.dumps(self.body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +114,11 @@ def record(kind: type[R], request: Request) -> Call[R]:
     return read(kind, (yield from send(request)).json())
 
 
-def opened(
-    request: Request, accepted: frozenset[int] = frozenset(), retries: int | None = None
-) -> Call[Head]:
+def opened(request: Request, accepted: frozenset[int] = frozenset()) -> Call[Head]:
     """The head of the answer, whose body is still to be read. `accepted`: statuses that are no errors,
-    besides 2xx. `retries`: if not as many as the client's."""
+    besides 2xx."""
     request = _with_key(request)
+    retries = request.retries
     if retries is None:
         retries = yield lambda session: session.retries
     for attempt in range(retries + 1):

@@ -87,10 +87,11 @@ def stream(
     while True:
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
         headers |= {"Last-Event-ID": parser.last_id} if parser.last_id else {}
-        request = Request("GET", path, query, headers, seconds=_SILENCE_SECONDS)
+        retries = 0 if opens else None
+        request = Request("GET", path, query, headers, seconds=_SILENCE_SECONDS, retries=retries)
         least = 0.0
         try:
-            head = yield from opened(request, retries=0 if opens else None)
+            head = yield from opened(request)
             if head.status == 204:
                 return
             if not head.headers.get("content-type", "").startswith("text/event-stream"):

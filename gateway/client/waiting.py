@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from . import errors
 from .models import Job
@@ -14,6 +14,10 @@ from .steps import Call, pause
 
 #: The most that the gateway waits in one request.
 LONGEST_SECONDS: Final = 60
+#: An answer may come so long after the gateway has waited.
+_GRACE_SECONDS: Final = 30.0
+#: But not longer after the time that the caller gave.
+_LAST_GRACE_SECONDS: Final = 5.0
 _PROGRESS_SECONDS: Final = 5
 _PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 15.0
@@ -24,26 +28,34 @@ JobProgress = Callable[[Job], None]
 
 def get(path: str, wait: int = 0) -> Call[Job]:
     """The job now, or when it is finished, after `wait` seconds at the latest."""
-    query = {"wait": wait} if wait else {}
-    return record(Job, Request("GET", path, query, seconds=wait + 30.0 if wait else None))
+    return record(Job, _request(path, wait, seconds=wait + _GRACE_SECONDS if wait else None))
+
+
+def _request(path: str, wait: int, **options: Any) -> Request:
+    return Request("GET", path, {"wait": wait} if wait else {}, **options)
 
 
 def wait(path: str, seen: Job | None, timeout: float | None, progress: JobProgress | None) -> Call[Job]:
+    # The retries are this loop's own: those of a request know no deadline.
+    retries: int = yield lambda session: session.retries
     deadline = math.inf if timeout is None else time.monotonic() + timeout
     longest = _PROGRESS_SECONDS if progress else LONGEST_SECONDS
     failures = 0
     while True:
         began = time.monotonic()
-        seconds = int(max(0.0, min(longest, deadline - began)))
+        left = max(0.0, deadline - began)
+        seconds = int(min(longest, left))
+        silence = min(seconds + _GRACE_SECONDS, left + _LAST_GRACE_SECONDS)
         try:
-            seen = yield from get(path, seconds)
+            seen = yield from record(Job, _request(path, seconds, seconds=silence, retries=0))
         except PASSING as error:
-            if seen is None:  # it may be the wrong address
-                raise
             delay = max(error.retry_after or 0.0, backoff(failures, _LONGEST_PAUSE_SECONDS))
-            failures += 1
-            if time.monotonic() + delay > deadline:
+            late = time.monotonic() + delay > deadline
+            if seen is None and (late or failures >= retries):  # it may be the wrong address
+                raise
+            if seen is not None and late:
                 raise _late(seen, timeout) from error
+            failures += 1
             yield from pause(delay)
             continue
         failures = 0

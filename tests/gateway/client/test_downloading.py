@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,45 @@ def test_a_download_that_brings_nothing_more_ends(tmp_path: Path) -> None:
         fetch(server, tmp_path / "fox.mp4")
     assert len(server.asked) == 4
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_with_a_name_like_that_of_a_part_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "fox.mp4.part").write_text("mine")
+    with scripted(job(), Reply(200, FILE, ETAG)) as server:
+        fetch(server, tmp_path / "fox.mp4")
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == {
+        "fox.mp4": FILE,
+        "fox.mp4.part": b"mine",
+    }
+
+
+def test_two_downloads_to_one_path_do_not_mix(tmp_path: Path) -> None:
+    whole = Reply(200, FILE, ETAG)
+    with scripted(job(), whole, job(), whole) as server:
+        seen: list[int] = []
+
+        def again(done: int, _: int | None) -> None:
+            seen.append(done)
+            if len(seen) == 1:
+                fetch(server, tmp_path / "fox.mp4")
+
+        fetch(server, tmp_path / "fox.mp4", progress=again)
+    assert (tmp_path / "fox.mp4").read_bytes() == FILE
+    assert [one.name for one in tmp_path.iterdir()] == ["fox.mp4"]
+
+
+def test_a_file_is_as_readable_as_every_new_file(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    with scripted(job(), Reply(200, FILE, ETAG)) as server:
+        fetch(server, tmp_path / "fox.mp4")
+    assert (tmp_path / "fox.mp4").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
+    longest = "f" * os.pathconf(tmp_path, "PC_NAME_MAX")
+    with scripted(job(), Reply(200, FILE, ETAG)) as server:
+        fetch(server, tmp_path / longest)
+    assert [one.name for one in tmp_path.iterdir()] == [longest]
 
 
 def test_a_redirect_is_followed_without_the_key(tmp_path: Path) -> None:

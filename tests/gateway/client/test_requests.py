@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import platform
 import socket
+import threading
+import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import httpx
 import pytest
 
 from gateway.client import AsyncClient, Client, errors
-from gateway.client.network import Awaiting, Blocking
+from gateway.client.network import Awaiting, Blocking, Target
 from gateway.client.requests import backoff
 from tests.gateway.client.scripted import KEY, Reply, Server, scripted
 
@@ -78,6 +84,24 @@ def test_after_two_retries_the_error_is_raised(waits: list[float]) -> None:
     assert raised.value.code == "unavailable"
 
 
+def test_threads_that_begin_at_once_share_one_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    options, threads = Target.options, 4
+    together = threading.Barrier(threads)
+
+    def slow(target: Target, scheme: str) -> dict[str, Any]:
+        time.sleep(0.1)  # the others come in
+        return options(target, scheme)
+
+    def pool(network: Blocking) -> httpx.Client:
+        together.wait()
+        return network.pool("http")
+
+    monkeypatch.setattr(Target, "options", slow)
+    network = Blocking(Target("http://127.0.0.1:1", KEY, 1.0, 0))
+    with contextlib.closing(network), ThreadPoolExecutor(threads) as executor:
+        assert len(set(executor.map(pool, [network] * threads))) == 1
+
+
 def test_the_number_of_retries_can_be_chosen(waits: list[float]) -> None:
     with scripted(AWAY) as server, pytest.raises(errors.Unavailable):
         submit(server, retries=0)
@@ -89,6 +113,16 @@ def test_what_must_not_happen_twice_is_not_repeated_in_doubt(failure: Reply, wai
     with scripted(failure) as server, Client(server.url, KEY) as client, pytest.raises(errors.GatewayError):
         client.endpoints.rotate("ep_1")
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "post", "Post"])
+def test_a_post_of_any_spelling_has_a_key_and_is_not_repeated_in_doubt(
+    method: str, waits: list[float]
+) -> None:
+    with scripted(DROP) as server, Client(server.url, KEY) as client, pytest.raises(errors.ConnectionFailed):
+        client.request(method, "/v1/jobs", {})
+    assert [one.method for one in server.asked] == ["POST"]
+    assert server.asked[0].headers["idempotency-key"].startswith("auto_")
 
 
 def test_what_certainly_did_nothing_is_repeated_all_the_same(waits: list[float]) -> None:

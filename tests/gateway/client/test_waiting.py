@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateway.client import Client, Job, errors
-from gateway.client.network import Blocking
+from gateway.client.network import Blocking, Target
+from gateway.client.requests import Request
 from tests.gateway.client.scripted import KEY, Reply, scripted
 
 AWAY = Reply(503, {"title": "away"})
@@ -55,14 +58,39 @@ def test_a_gateway_that_never_answered_is_not_waited_for() -> None:
     assert len(server.asked) == 3
 
 
-def test_an_outage_beyond_the_time_is_a_timeout() -> None:
+def test_an_outage_at_the_beginning_is_not_waited_out_beyond_the_time(waits: list[float]) -> None:
+    with scripted(AWAY) as server, Client(server.url, KEY) as client, pytest.raises(errors.Unavailable):
+        client.jobs.wait("job_1", timeout=0)
+    assert (waits, len(server.asked)) == ([], 1)
+
+
+@pytest.mark.parametrize(("timeout", "longest"), [(0, 5), (10, 15), (None, 90)])
+def test_a_silent_gateway_is_given_up_soon_after_the_time(
+    timeout: float | None, longest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silences: list[float] = []
+    parts = Target.parts
+
+    def spied(target: Target, request: Request) -> dict[str, Any]:
+        found = parts(target, request)
+        silences.append(found["timeout"].read)
+        return found
+
+    monkeypatch.setattr(Target, "parts", spied)
+    with scripted(job("completed")) as server, Client(server.url, KEY) as client:
+        client.jobs.wait("job_1", timeout=timeout)
+    assert longest - 5 < silences[0] <= longest
+
+
+def test_an_outage_beyond_the_time_is_a_timeout(waits: list[float]) -> None:
     busy = Reply(429, {}, {"Retry-After": "100"})
     with (
-        scripted(job("queued"), busy) as server,
-        Client(server.url, KEY, retries=0) as client,
+        scripted(busy) as server,
+        Client(server.url, KEY) as client,
         pytest.raises(errors.WaitTimeout, match="still queued after 30 s") as raised,
     ):
         client.jobs.wait(Job(id="job_1", status="queued"), timeout=30)
+    assert (waits, len(server.asked)) == ([], 1)
     assert isinstance(raised.value.__cause__, errors.RateLimited)
     assert isinstance(raised.value, TimeoutError)
 

@@ -83,6 +83,13 @@ def test_what_was_altered_is_a_bad_signature(changes: dict[str, str], body: byte
         webhooks.verify({**headers(NEW), **changes}, body, secrets=[NEW])
 
 
+@pytest.mark.parametrize("garbled", ["\ud800", "v1,\udfff", "\0", "v1,\n"])
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
+def test_a_garbled_header_is_a_bad_signature(name: str, garbled: str) -> None:
+    with pytest.raises(errors.BadSignature):
+        webhooks.verify({**headers(NEW), name: garbled}, BODY, secrets=[NEW])
+
+
 def test_another_secret_is_a_bad_signature() -> None:
     with pytest.raises(errors.BadSignature):
         webhooks.verify(headers(OTHER), BODY, secrets=[NEW, OLD])
@@ -116,10 +123,19 @@ def test_a_test_can_sign_as_the_gateway_does() -> None:
     assert webhooks.verify(webhooks.sign(BODY, NEW), BODY, secrets=[NEW]).id == "evt_test"
 
 
-def test_a_signed_body_that_is_no_event_is_refused() -> None:
-    given = sign([NEW], "evt_1", int(time.time()), b"[]")
+@pytest.mark.parametrize("body", [b"[]", b"3", b"", b"\xff", b'"type"'])
+def test_a_signed_body_that_is_no_object_is_refused(body: bytes) -> None:
+    given = sign([NEW], "evt_1", int(time.time()), body)
     with pytest.raises(errors.InvalidWebhook, match="no event"):
-        webhooks.verify(given, b"[]", secrets=[NEW])
+        webhooks.verify(given, body, secrets=[NEW])
+
+
+def test_a_callback_in_the_form_of_another_api_is_an_event_without_a_type() -> None:
+    task = {"id": "job_1", "state": "success", "job": {}, "timestamp": 3}
+    body = json.dumps(task).encode()
+    event = webhooks.verify(sign([NEW], "evt_1", int(time.time()), body), body, secrets=[NEW])
+    assert (event.id, event.type, event.job, event.body) == ("evt_1", "", None, body)
+    assert event.raw == task
 
 
 def test_a_webhook_is_verified_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:

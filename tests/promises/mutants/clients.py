@@ -18,6 +18,15 @@ CLIENTS: Final = (
         (named("gateway/client/requests", "a_post_that_failed_is_sent_again_with_the_same_key"),),
     ),
     Mutant(
+        "a_post_in_lower_case_has_no_key",
+        "gateway/client/client.py",
+        "_Operations.request",
+        "method = method.upper()",
+        "pass",
+        "an order by `request` whose answer was lost is sent again without a key, and paid for twice",
+        (named("gateway/client/requests", "a_post_of_any_spelling_has_a_key_and_is_not_repeated_in_doubt"),),
+    ),
+    Mutant(
         "a_rotation_is_repeated_in_doubt",
         "gateway/client/requests.py",
         "_may_repeat",
