@@ -14,7 +14,7 @@ from gateway.delivery.guard import allowing
 from gateway.doors.base import Door
 from gateway.errors import StoreUnavailable
 from gateway.events import EventType
-from gateway.intake import Posted
+from gateway.intake import ClientGone, Posted
 from gateway.intake.checks import Checked
 from gateway.intake.job_options import JobOptions
 from gateway.jobs import Priority
@@ -129,14 +129,12 @@ async def accept(
         await state.price_watch.known()
         state.memory.check()
         state.disk.check(inline=bool(checked.media))
-        # Its next attempt may be here already.
-        if reading.attempt is not None and await request.is_disconnected():
-            raise Refusal(400, "the connection ended before the job was accepted; send the request again")
+        is_gone = request.is_disconnected if reading.attempt is not None else None
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
             traced = replace(options, trace=trace)
-            with saying_doubt(idempotency_key):
+            with _saying_gone(), saying_doubt(idempotency_key):
                 intake = state.resources.intake
-                posted = await intake.accept(checked, key.tenant, idempotency_key, traced, key.id)
+                posted = await intake.accept(checked, key.tenant, idempotency_key, traced, key.id, is_gone)
         return posted, checked.request.payload
 
 
@@ -158,6 +156,15 @@ async def checking(
             with allowing(await state.resources.tenants.networks(tenant)):
                 check_target(state.guard, "callback_url", checked.request.callback_url)
         yield checked
+
+
+@contextlib.contextmanager
+def _saying_gone() -> Iterator[None]:
+    try:
+        yield
+    except ClientGone:
+        message = "the connection ended before the job was accepted; send the request again"
+        raise Refusal(400, message) from None
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ from starlette.applications import Starlette
 from gateway.assets import Variant
 from gateway.errors import NotFound, StoreUnavailable
 from gateway.jobs import Job
+from gateway.media.inline import InlineFiles
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.tenants import Scope
@@ -280,7 +282,7 @@ async def test_a_closed_door_is_no_path(settings: Settings, make_key: MakeKey, e
         for operation in OPERATIONS:
             path = operation.path.format(job_id=MISSING, model="m", character_id="c")
             answer = await client.request(operation.method, path)
-            assert (answer.status_code, answer.json()["type"]) == (404, "urn:vidu-gateway:problem:not-found")
+            assert (answer.status_code, answer.json()["type"]) == (404, "/docs/errors/not-found")
 
 
 def attempt(number: int) -> dict[str, str]:
@@ -304,12 +306,28 @@ async def test_a_retry_finds_the_job_of_the_first_attempt(client: httpx.AsyncCli
     assert "idempotent-replayed" not in (await post(1, payload="another")).headers
 
 
-async def test_a_client_that_is_gone_by_then_gets_no_job(app: Starlette, client: httpx.AsyncClient) -> None:
-    """Its next attempt may have come already, and found nothing."""
-    told = [
-        {"type": "http.request", "body": orjson.dumps(SENT), "more_body": False},
-        {"type": "http.disconnect"},
-    ]
+@pytest.mark.parametrize("kept", [False, True], ids=["at_once", "files_are_kept"])
+async def test_a_client_that_is_gone_by_then_gets_no_job(
+    app: Starlette,
+    client: httpx.AsyncClient,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: bool,
+) -> None:
+    """Its next attempt may have come already, and found nothing. `kept`: it goes while its file is kept."""
+    gone, put, names = asyncio.Event(), InlineFiles.put, []
+
+    async def put_slowly(files: InlineFiles, *args: Any) -> str:
+        names.append(await put(files, *args))
+        gone.set()
+        return names[-1]
+
+    monkeypatch.setattr(InlineFiles, "put", put_slowly)
+    picture = f"data:image/png;base64,{base64.b64encode(PNG[1]).decode()}"
+    body = SENT | ({"input_reference": picture} if kept else {})
+    told = [{"type": "http.request", "body": orjson.dumps(body), "more_body": False}]
+    if not kept:
+        gone.set()
     headers = {**client.headers, **attempt(0), "content-type": "application/json"}
     scope = {
         "type": "http", "method": "POST", "path": VIDEOS, "query_string": b"", "scheme": "http",
@@ -318,7 +336,10 @@ async def test_a_client_that_is_gone_by_then_gets_no_job(app: Starlette, client:
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return told.pop(0)
+        if told:
+            return told.pop(0)
+        await gone.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -326,6 +347,10 @@ async def test_a_client_that_is_gone_by_then_gets_no_job(app: Starlette, client:
     await app(scope, receive, send)
     assert sent[0]["status"] == 400
     assert (await listed(client))["data"] == []
+    assert len(names) == kept
+    for name in names:
+        with pytest.raises(NotFound):
+            await resources.intake.inline_files.read(name)
 
 
 async def test_requests_that_do_not_count_are_never_folded(client: httpx.AsyncClient) -> None:
