@@ -19,6 +19,7 @@ from gateway.media.inline import InlineFiles
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.tenants import Scope
+from gateway.web.doors import openai
 from gateway.web.doors.openai_routes import OPERATIONS
 from gateway.web.schemas import openai as schemas
 from gateway.web.state import State
@@ -289,6 +290,19 @@ def attempt(number: int) -> dict[str, str]:
     return {"x-stainless-retry-count": str(number)}
 
 
+@pytest.mark.parametrize("headers", [{}, {"x-stainless-retry-count": "2"}])
+async def test_who_learns_that_a_video_may_exist_is_told_where_to_look(
+    client: httpx.AsyncClient, state: State, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    async def lost(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the store did not answer")
+
+    monkeypatch.setattr(type(state.resources.jobs), "accept", lost)
+    message = refused(await client.post(VIDEOS, json=SENT, headers=headers), 503, "unavailable")
+    assert "look for it with GET /v1/videos before you post it again" in message
+    assert ("x-stainless-retry-count" in message) == bool(headers)
+
+
 @pytest.mark.parametrize("form", [False, True], ids=["json", "form"])
 async def test_a_retry_finds_the_job_of_the_first_attempt(client: httpx.AsyncClient, form: bool) -> None:
     """A form has another boundary each time."""
@@ -446,6 +460,23 @@ async def test_a_deleted_video_is_shown_here_no_more_and_stays_a_job(
     page = await listed(client, limit=2)
     assert ([one["id"] for one in page["data"]], page["has_more"]) == ([three[2], three[0]], False)
     assert (await client.get(f"/v1/jobs/{three[1]}")).json()["status"] == "completed"
+
+
+async def test_a_list_goes_on_past_any_number_of_deleted_videos(
+    client: httpx.AsyncClient, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page without a video ends the list of a client."""
+    monkeypatch.setattr(openai, "_PAGE", 2)
+    monkeypatch.setattr(openai, "_MOST_PAGES", 2)
+    made = sorted([(await create(client)).id for _ in range(9)])
+    for job_id in made[3:]:
+        await complete(resources, job_id)
+        assert (await client.delete(f"{VIDEOS}/{job_id}")).status_code == 200
+    first = await listed(client, limit=1)
+    assert ([one["id"] for one in first["data"]], first["last_id"]) == ([made[2]], made[2])
+    assert first["has_more"] is True
+    rest = await listed(client, limit=5, after=made[2])
+    assert ([one["id"] for one in rest["data"]], rest["has_more"]) == ([made[1], made[0]], False)
 
 
 async def test_only_a_final_video_can_be_deleted(client: httpx.AsyncClient) -> None:
