@@ -47,13 +47,12 @@ def no_link(job: Job, variant: Variant) -> str | None:
 
 class Door(Protocol):
     """The words of one API. Every function is pure. `name`: as in `GATEWAY_DOORS` and in a job's record.
-    `schemes`: of the header Authorization, in lower case; what follows is always a key of ours."""
+    `schemes`: of the header Authorization, in lower case; what follows is always a key of ours. `listed_at`:
+    where a client finds its jobs."""
 
     name: ClassVar[str]
+    listed_at: ClassVar[str]
     schemes: ClassVar[frozenset[bytes]]
-
-    def read(self, document: object) -> object:
-        """A request's JSON document, as `/v1/jobs` takes it."""
 
     def accepted(self, job: Job) -> Document:
         """The answer to the POST that made the job, or that found it by its idempotency key."""

@@ -71,6 +71,7 @@ _AS_400: Final = frozenset({402, 409, 422})
 
 class ViduDoor:
     name: ClassVar[str] = "vidu"
+    listed_at: ClassVar[str] = "/ent/v2/tasks"
     schemes: ClassVar[frozenset[bytes]] = frozenset({b"token", b"bearer"})
 
     def read(self, document: object) -> object:

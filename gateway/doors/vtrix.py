@@ -50,6 +50,7 @@ _DROPPED: Final = "moderation"
 
 class VtrixDoor:
     name: ClassVar[str] = "vtrix"
+    listed_at: ClassVar[str] = "/v1/jobs"  # it has no list of its own
     schemes: ClassVar[frozenset[bytes]] = frozenset({b"bearer"})
 
     def read(self, document: object) -> object:

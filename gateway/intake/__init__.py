@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -38,6 +39,10 @@ from gateway.uploads.use import UsesOfUploads
 
 #: A larger body is checked in a thread.
 _LARGE_BYTES: Final = 256 * 1024
+
+
+class ClientGone(Exception):
+    """The client left before its job was stored; nothing stays."""
 
 
 class Posted(NamedTuple):
@@ -107,13 +112,14 @@ class Intake:
         idempotency_key: str | None,
         options: JobOptions = NO_OPTIONS,
         key: str | None = None,
+        is_gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> Posted:
         """Stores the job, or finds that of this key or an earlier attempt. Also returns its queue position.
         `options`: the same as in `check`, if they were given there; `trace` may differ. `key`: the id of the
-        client key.
+        client key. `is_gone`: asked last; a client that has left may have sent its next attempt already.
 
-        Raises IdempotencyMismatch, LimitReached, PaymentRefused, Unavailable. After StoreUnavailable the job
-        may or may not be accepted; a repeated request with the same key finds out.
+        Raises ClientGone, IdempotencyMismatch, LimitReached, PaymentRefused, Unavailable. After
+        StoreUnavailable the job may or may not be accepted; a repeated request with the same key finds out.
         """
         job = self._new_job(checked, tenant, idempotency_key, options, key)
         keyed = idempotency_key is not None or options.attempt is not None
@@ -130,8 +136,10 @@ class Intake:
                 raise InvalidRequest(checked.refusal)
             job = replace(job, params=await self._keep_media(job.id, checked))
         try:
+            if is_gone is not None and await is_gone():
+                raise ClientGone
             accepted = await self._store(job, checked, fingerprint, attempt)
-        except (InvalidRequest, LimitReached, PaymentRefused):  # certainly not stored
+        except (ClientGone, InvalidRequest, LimitReached, PaymentRefused):  # certainly not stored
             await self._drop_media(job.id, checked)
             raise
         if not accepted.replayed:

@@ -276,7 +276,7 @@ OPERATIONS: Final[dict[str, Callable[[Run], str]]] = {
     "delete": deleted,
     "list models": models,
     "a failed task": failed,
-    "402, 404 and 422 after one request": refused_once,
+    "402, 404, a mismatched key (422)": refused_once,
     "a remix is refused after one request": remix,
     "an answer that was lost: one job": lost_answer,
     "a 503 after acceptance: one job": in_doubt,

@@ -18,7 +18,7 @@ OPENAI: Final[Mapping[str, tuple[str, str, str]]] = {
     "delete": (YES, YES, ABSENT),
     "list models": (YES, YES, ABSENT),
     "a failed task": (YES, YES, YES),
-    "402, 404 and 422 after one request": (YES, YES, YES),
+    "402, 404, a mismatched key (422)": (YES, YES, YES),
     "a remix is refused after one request": (YES, YES, YES),
     "an answer that was lost: one job": (YES, YES, "it raises, and does not retry"),
     "a 503 after acceptance: one job": (YES, YES, "it raises, and does not retry"),

@@ -125,11 +125,11 @@ def of_form(parts: Sequence[Part], models: Mapping[str, str] = MODELS) -> Transl
 
 
 def of_json(document: Mapping[str, Any], models: Mapping[str, str] = MODELS) -> Translation:
-    """A request's JSON object in our parameters. `models`: {a name: the model that it means}, first the one
-    that is meant without a name. Raises ModelNotFound."""
+    """A request's JSON object in our parameters. Null is as nothing. `models`: {a name: the model that
+    it means}, first the one that is meant without a name. Raises ModelNotFound."""
     found = Translation()
     for name in _SAME:
-        if name in document:
+        if document.get(name) is not None:
             found.document[name] = document[name]
     found.document["model"] = _model(found, document.get("model"), models)
     _seconds(found, document.get("seconds"))

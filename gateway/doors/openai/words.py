@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Final
 
 from gateway.assets import AssetState, Variant
 from gateway.doors.base import Document, Link, Refusal
-from gateway.doors.openai import request
 from gateway.doors.openai.sizes import SIZES, Shape
 from gateway.errors import Problem
 from gateway.generation.model import GenerationRequest
@@ -46,11 +45,8 @@ _STATUSES_OF_ERRORS: Final = {408: 400, 409: 400, 501: 400}
 
 class OpenAIDoor:
     name: ClassVar[str] = "openai"
+    listed_at: ClassVar[str] = "/v1/videos"
     schemes: ClassVar[frozenset[bytes]] = frozenset({b"bearer"})
-
-    def read(self, document: object) -> object:
-        """A JSON document without what was found in it: `request.of_json` says that, too."""
-        return request.of_json(document).document if isinstance(document, dict) else document
 
     def accepted(self, job: Job) -> Document:
         return _video(job)

@@ -22,14 +22,12 @@ from gateway.store.paging import Made
 from gateway.tenants import Key, Scope
 from gateway.views.job import estimated_cost, summary, whole
 from gateway.web.api.deliveries import public_delivery
-from gateway.web.api.idempotency import REPLAYED
 from gateway.web.api.long_poll import until_final
 from gateway.web.api.owned import owned_job
-from gateway.web.api.posting import IDEMPOTENCY_KEY, accept, checking, saying_doubt
+from gateway.web.api.posting import IDEMPOTENCY_KEY, accept, checking, headers_after, saying_doubt
 from gateway.web.api.timeline import timeline_of
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import WHOLE, InvalidValue, Param, Params, choice, integer, moment, several, text
-from gateway.web.http.rate_headers import rate_headers
 from gateway.web.schemas import jobs as schemas
 from gateway.web.state import State, state_of
 
@@ -90,9 +88,7 @@ async def create(request: Request, key: Key, params: Params) -> Response:
     """202 and the job; 200 if it finished while the client waited."""
     posted, payload = await accept(request, key, params)
     job, wait = posted.job, params[PREFER]
-    headers = {"location": f"/v1/jobs/{job.id}", **rate_headers(posted.allowance)}
-    if posted.replayed:
-        headers |= REPLAYED
+    headers = {"location": f"/v1/jobs/{job.id}", **headers_after(posted)}
     if wait is None:
         document = _document(state_of(request), job, payload, posted.position)
         return json_answer(document, 202, headers | _retry_after(posted.position))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -14,19 +14,20 @@ from gateway.delivery.guard import allowing
 from gateway.doors.base import Door
 from gateway.errors import StoreUnavailable
 from gateway.events import EventType
-from gateway.intake import Posted
+from gateway.intake import ClientGone, Posted
 from gateway.intake.checks import Checked
 from gateway.intake.job_options import JobOptions
 from gateway.jobs import Priority
 from gateway.lifecycle import OnUnknown
 from gateway.telemetry import tracing
 from gateway.tenants import Key
-from gateway.web.api.idempotency import key_param
+from gateway.web.api.idempotency import REPLAYED, key_param
 from gateway.web.api.webhook_urls import check_target
 from gateway.web.http.bodies import WholeBody, check_form
 from gateway.web.http.headers import headers_of
 from gateway.web.http.params import Params, choice, seconds, several
 from gateway.web.http.problems import Refusal
+from gateway.web.http.rate_headers import rate_headers
 from gateway.web.state import State, state_of
 
 _MAX_DEADLINE_SECONDS: Final = 604_800
@@ -89,10 +90,10 @@ class Body(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Json:
-    """JSON in our words, or in those of a door."""
+class Json:
+    """JSON. `read_words`: makes our words of those of a door."""
 
-    door: Door | None = None
+    read_words: Callable[[object], object] | None = None
     attempt: int | None = None
 
     def check_form(self, request: Request) -> None:
@@ -100,19 +101,20 @@ class _Json:
 
     def read(self, raw: bytes) -> generation.Incoming:
         incoming = generation.from_json(raw)
-        return incoming if self.door is None else generation.Incoming(self.door.read(incoming.document))
+        return (
+            incoming if self.read_words is None else generation.Incoming(self.read_words(incoming.document))
+        )
 
 
-_OURS: Final = _Json()
+_OURS: Final = Json()
 
 
 async def accept(
-    request: Request, key: Key, params: Params, door: Door | None = None, body: Body | None = None
+    request: Request, key: Key, params: Params, door: Door | None = None, reading: Body = _OURS
 ) -> tuple[Posted, str | None]:
-    """The job of this request, and its payload. `door`: whose words the body has, if not ours. `body`: how it
-    is read, if not as JSON. Raises what `Intake.check` and `Intake.accept` raise, and Refusal for a body that
-    cannot be read."""
-    reading: Body = body or _Json(door)
+    """The job of this request, and its payload. `door`: which was asked, if not ours. `reading`: how the
+    body is read, if not as JSON in our words. Raises what `Intake.check` and `Intake.accept` raise,
+    and Refusal for a body that cannot be read."""
     options = JobOptions(
         params[START_DEADLINE],
         params[TOTAL_DEADLINE],
@@ -129,15 +131,18 @@ async def accept(
         await state.price_watch.known()
         state.memory.check()
         state.disk.check(inline=bool(checked.media))
-        # Its next attempt may be here already.
-        if reading.attempt is not None and await request.is_disconnected():
-            raise Refusal(400, "the connection ended before the job was accepted; send the request again")
+        is_gone = request.is_disconnected if reading.attempt is not None else None
         with state.resources.tracer.span("accept", options.trace, {"tenant": key.tenant}) as trace:
             traced = replace(options, trace=trace)
-            with saying_doubt(idempotency_key):
+            with _saying_gone(), saying_doubt(idempotency_key, door, reading.attempt):
                 intake = state.resources.intake
-                posted = await intake.accept(checked, key.tenant, idempotency_key, traced, key.id)
+                posted = await intake.accept(checked, key.tenant, idempotency_key, traced, key.id, is_gone)
         return posted, checked.request.payload
+
+
+def headers_after(posted: Posted) -> dict[str, str]:
+    """The headers of the answer to a POST, whatever it looks like."""
+    return {**rate_headers(posted.allowance), **(REPLAYED if posted.replayed else {})}
 
 
 @contextlib.asynccontextmanager
@@ -161,17 +166,33 @@ async def checking(
 
 
 @contextlib.contextmanager
-def saying_doubt(idempotency_key: str | None) -> Iterator[None]:
+def _saying_gone() -> Iterator[None]:
+    try:
+        yield
+    except ClientGone:
+        message = "the connection ended before the job was accepted; send the request again"
+        raise Refusal(400, message) from None
+
+
+@contextlib.contextmanager
+def saying_doubt(
+    idempotency_key: str | None, door: Door | None = None, attempt: int | None = None
+) -> Iterator[None]:
     """Without the store's answer, nobody knows whether the job was accepted."""
     try:
         yield
     except StoreUnavailable as error:
-        raise in_doubt(idempotency_key) from error
+        raise in_doubt(idempotency_key, door, attempt) from error
 
 
-def in_doubt(idempotency_key: str | None) -> StoreUnavailable:
+def in_doubt(
+    idempotency_key: str | None, door: Door | None = None, attempt: int | None = None
+) -> StoreUnavailable:
     """The error for a client whose job may have been accepted or not."""
     way_out = "send the same request again, with the same Idempotency-Key"
     if idempotency_key is None:
-        way_out = "look for it with GET /v1/jobs before you post it again"
+        way_out = f"look for it with GET {door.listed_at if door else '/v1/jobs'} before you post it again"
+        if attempt is not None:  # a new request would count from 0, and find nothing
+            again = "a retry with a higher x-stainless-retry-count finds it within 15 minutes"
+            way_out = f"{again}; otherwise {way_out}"
     return StoreUnavailable(f"the store did not answer, so the job may have been accepted; {way_out}")

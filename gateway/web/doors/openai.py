@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Final
@@ -20,14 +21,12 @@ from gateway.lifecycle import JobState
 from gateway.tenants import Key
 from gateway.web.api import posting
 from gateway.web.api.content import serve_file
-from gateway.web.api.idempotency import REPLAYED
 from gateway.web.api.links import delete_files
 from gateway.web.api.owned import owned_job
 from gateway.web.doors.openai_body import VideoBody
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Param, Params, choice, integer, text
 from gateway.web.http.problems import Refusal
-from gateway.web.http.rate_headers import rate_headers
 from gateway.web.schemas.jobs import JOB_ID
 from gateway.web.state import State, state_of
 
@@ -43,7 +42,7 @@ _VARIANTS: Final = {
     "watermarked": Variant.WATERMARKED,
 }
 _PAGE: Final = 100
-#: Pages that are read for one answer, if all videos of them were deleted.
+#: Pages that are read to fill one answer, if videos of them were deleted.
 _MOST_PAGES: Final = 10
 
 
@@ -81,8 +80,7 @@ async def create(request: Request, key: Key, params: Params) -> Response:
     headers = {
         "location": f"/v1/videos/{posted.job.id}",
         **await _poll_after(state, posted.job),
-        **rate_headers(posted.allowance),
-        **(REPLAYED if posted.replayed else {}),
+        **posting.headers_after(posted),
     }
     return json_answer(words.OPENAI.accepted(posted.job), 200, headers)
 
@@ -97,18 +95,21 @@ async def show(request: Request, key: Key, _: Params) -> Response:
 
 
 async def page(request: Request, key: Key, params: Params) -> Response:
-    """The tenant's jobs as videos, without those that it deleted."""
+    """The tenant's jobs as videos, without those that it deleted. Clients take a page without a video for the
+    last one, so it is that."""
     store, limit = state_of(request).resources.jobs, params[LIMIT]
     oldest_first = params[ORDER] is Order.ASC
     found: list[Job] = []
-    last = params[AFTER]
-    for _ in range(_MOST_PAGES):
-        wanted = limit - len(found)
+    last, wanted = params[AFTER], limit
+    for pages in itertools.count(1):
         read = await store.page(key.tenant, list(JobState), last, wanted, oldest_first=oldest_first)
         found += [job for job in read.jobs if job.deleted_at is None]
-        last = read.last
-        if last is None or len(found) == limit:
+        last, wanted = read.last, _PAGE
+        if last is None or len(found) >= limit or (found and pages >= _MOST_PAGES):
             break
+    if len(found) > limit:
+        found = found[:limit]
+        last = found[-1].id
     return json_answer(words.page(found, last))
 
 

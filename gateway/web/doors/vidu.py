@@ -20,12 +20,10 @@ from gateway.store.base import JobStore
 from gateway.store.paging import Made
 from gateway.tenants import Key, Scope
 from gateway.web.api import posting
-from gateway.web.api.idempotency import REPLAYED
 from gateway.web.api.owned import owned_job
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
 from gateway.web.http.params import InvalidValue, Param, Params, integer, moment, several, text
-from gateway.web.http.rate_headers import rate_headers
 from gateway.web.operation import Document, Operation, Reply
 from gateway.web.schemas import jobs as job_schemas
 from gateway.web.schemas import vidu as schemas
@@ -106,9 +104,8 @@ _EXAMPLES: Final[Document] = {
 
 async def create(request: Request, key: Key, params: Params) -> Response:
     """200 and the job as a task, also if it was accepted before with the same idempotency key."""
-    posted, payload = await posting.accept(request, key, params, VIDU)
-    headers = {**rate_headers(posted.allowance), **(REPLAYED if posted.replayed else {})}
-    return json_answer(VIDU.created(posted.job, payload), 200, headers)
+    posted, payload = await posting.accept(request, key, params, VIDU, posting.Json(VIDU.read))
+    return json_answer(VIDU.created(posted.job, payload), 200, posting.headers_after(posted))
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:

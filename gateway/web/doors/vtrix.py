@@ -11,11 +11,9 @@ from gateway.doors import vtrix_spec
 from gateway.doors.vtrix import VTRIX
 from gateway.tenants import Key, Scope
 from gateway.web.api import posting
-from gateway.web.api.idempotency import REPLAYED
 from gateway.web.api.owned import owned_job
 from gateway.web.http.answers import json_answer
 from gateway.web.http.params import Params, Reader, integer, text
-from gateway.web.http.rate_headers import rate_headers
 from gateway.web.operation import PUBLIC, Document, Operation, Reply
 from gateway.web.schemas import vtrix as schemas
 from gateway.web.server.hosts import asked_base, own_base
@@ -63,9 +61,8 @@ _OK: Final = {"code": 200, "message": "ok"}
 
 async def create(request: Request, key: Key, params: Params) -> Response:
     """200 and the job as a task, also if it was accepted before with the same idempotency key."""
-    posted, _ = await posting.accept(request, key, params, VTRIX)
-    headers = {**rate_headers(posted.allowance), **(REPLAYED if posted.replayed else {})}
-    return json_answer(VTRIX.accepted(posted.job), 200, headers)
+    posted, _ = await posting.accept(request, key, params, VTRIX, posting.Json(VTRIX.read))
+    return json_answer(VTRIX.accepted(posted.job), 200, posting.headers_after(posted))
 
 
 async def show(request: Request, key: Key, _: Params) -> Response:

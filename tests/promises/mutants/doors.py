@@ -109,11 +109,11 @@ DOORS: Final = (
     ),
     Mutant(
         "who_is_gone_gets_a_job",
-        "gateway/web/api/posting.py",
-        "accept",
-        "await request.is_disconnected()",
+        "gateway/intake/__init__.py",
+        "Intake.accept",
+        "await is_gone()",
         "False",
         "a client that gave up and sends the request again pays twice",
-        (named("gateway/web/doors/openai", "a_client_that_is_gone_by_then_gets_no_job"),),
+        (named("gateway/web/doors/openai", "a_client_that_is_gone_by_then_gets_no_job[files_are_kept]"),),
     ),
 )

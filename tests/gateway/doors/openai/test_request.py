@@ -8,7 +8,6 @@ import pytest
 
 from gateway.doors.openai.request import MODELS, File, ModelNotFound, Part, Translation, of_form, of_json
 from gateway.doors.openai.sizes import NEAREST, SHAPES, SIZES, Shape
-from gateway.doors.openai.words import OPENAI
 from gateway.errors import Problem
 from gateway.generation import data_uris
 from tests.gateway.generation.media_samples import clip, image
@@ -235,9 +234,11 @@ def test_that_a_picture_is_missing_is_told_once_and_with_the_way_out() -> None:
     assert of_json({"input_reference": 5}).reworded(missing) == []
 
 
-def test_a_document_that_is_no_object_is_left_to_the_intake() -> None:
-    assert OPENAI.read([1]) == [1]
-    assert OPENAI.read({"input_reference": "a"}) == {"model": MODEL, "images": ["a"]}
+def test_null_is_as_nothing() -> None:
+    references = ("images", "image", "videos", "input_reference")
+    options = ("seed", "watermark", "payload", "callback_url", "aspect_ratio", "resolution", "meta_data")
+    found = of_json(dict.fromkeys(("prompt", "model", "seconds", "size", "user", "n", *references, *options)))
+    assert (found.document, found.problems, found.notices) == ({"model": MODEL}, [], [])
 
 
 def test_a_hundred_unknown_names_are_not_explained_one_by_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
 import httpx
@@ -14,9 +15,11 @@ from starlette.applications import Starlette
 from gateway.assets import Variant
 from gateway.errors import NotFound, StoreUnavailable
 from gateway.jobs import Job
+from gateway.media.inline import InlineFiles
 from gateway.resources import Resources
 from gateway.settings import Settings
 from gateway.tenants import Scope
+from gateway.web.doors import openai
 from gateway.web.doors.openai_routes import OPERATIONS
 from gateway.web.schemas import openai as schemas
 from gateway.web.state import State
@@ -287,6 +290,19 @@ def attempt(number: int) -> dict[str, str]:
     return {"x-stainless-retry-count": str(number)}
 
 
+@pytest.mark.parametrize("headers", [{}, {"x-stainless-retry-count": "2"}])
+async def test_who_learns_that_a_video_may_exist_is_told_where_to_look(
+    client: httpx.AsyncClient, state: State, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str]
+) -> None:
+    async def lost(*_: object, **__: object) -> None:
+        raise StoreUnavailable("the store did not answer")
+
+    monkeypatch.setattr(type(state.resources.jobs), "accept", lost)
+    message = refused(await client.post(VIDEOS, json=SENT, headers=headers), 503, "unavailable")
+    assert "look for it with GET /v1/videos before you post it again" in message
+    assert ("x-stainless-retry-count" in message) == bool(headers)
+
+
 @pytest.mark.parametrize("form", [False, True], ids=["json", "form"])
 async def test_a_retry_finds_the_job_of_the_first_attempt(client: httpx.AsyncClient, form: bool) -> None:
     """A form has another boundary each time."""
@@ -304,12 +320,28 @@ async def test_a_retry_finds_the_job_of_the_first_attempt(client: httpx.AsyncCli
     assert "idempotent-replayed" not in (await post(1, payload="another")).headers
 
 
-async def test_a_client_that_is_gone_by_then_gets_no_job(app: Starlette, client: httpx.AsyncClient) -> None:
-    """Its next attempt may have come already, and found nothing."""
-    told = [
-        {"type": "http.request", "body": orjson.dumps(SENT), "more_body": False},
-        {"type": "http.disconnect"},
-    ]
+@pytest.mark.parametrize("kept", [False, True], ids=["at_once", "files_are_kept"])
+async def test_a_client_that_is_gone_by_then_gets_no_job(
+    app: Starlette,
+    client: httpx.AsyncClient,
+    resources: Resources,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: bool,
+) -> None:
+    """Its next attempt may have come already, and found nothing. `kept`: it goes while its file is kept."""
+    gone, put, names = asyncio.Event(), InlineFiles.put, []
+
+    async def put_slowly(files: InlineFiles, *args: Any) -> str:
+        names.append(await put(files, *args))
+        gone.set()
+        return names[-1]
+
+    monkeypatch.setattr(InlineFiles, "put", put_slowly)
+    picture = f"data:image/png;base64,{base64.b64encode(PNG[1]).decode()}"
+    body = SENT | ({"input_reference": picture} if kept else {})
+    told = [{"type": "http.request", "body": orjson.dumps(body), "more_body": False}]
+    if not kept:
+        gone.set()
     headers = {**client.headers, **attempt(0), "content-type": "application/json"}
     scope = {
         "type": "http", "method": "POST", "path": VIDEOS, "query_string": b"", "scheme": "http",
@@ -318,7 +350,10 @@ async def test_a_client_that_is_gone_by_then_gets_no_job(app: Starlette, client:
     sent: list[Any] = []
 
     async def receive() -> Any:
-        return told.pop(0)
+        if told:
+            return told.pop(0)
+        await gone.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)
@@ -326,6 +361,10 @@ async def test_a_client_that_is_gone_by_then_gets_no_job(app: Starlette, client:
     await app(scope, receive, send)
     assert sent[0]["status"] == 400
     assert (await listed(client))["data"] == []
+    assert len(names) == kept
+    for name in names:
+        with pytest.raises(NotFound):
+            await resources.intake.inline_files.read(name)
 
 
 async def test_requests_that_do_not_count_are_never_folded(client: httpx.AsyncClient) -> None:
@@ -421,6 +460,23 @@ async def test_a_deleted_video_is_shown_here_no_more_and_stays_a_job(
     page = await listed(client, limit=2)
     assert ([one["id"] for one in page["data"]], page["has_more"]) == ([three[2], three[0]], False)
     assert (await client.get(f"/v1/jobs/{three[1]}")).json()["status"] == "completed"
+
+
+async def test_a_list_goes_on_past_any_number_of_deleted_videos(
+    client: httpx.AsyncClient, resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page without a video ends the list of a client."""
+    monkeypatch.setattr(openai, "_PAGE", 2)
+    monkeypatch.setattr(openai, "_MOST_PAGES", 2)
+    made = sorted([(await create(client)).id for _ in range(9)])
+    for job_id in made[3:]:
+        await complete(resources, job_id)
+        assert (await client.delete(f"{VIDEOS}/{job_id}")).status_code == 200
+    first = await listed(client, limit=1)
+    assert ([one["id"] for one in first["data"]], first["last_id"]) == ([made[2]], made[2])
+    assert first["has_more"] is True
+    rest = await listed(client, limit=5, after=made[2])
+    assert ([one["id"] for one in rest["data"]], rest["has_more"]) == ([made[1], made[0]], False)
 
 
 async def test_only_a_final_video_can_be_deleted(client: httpx.AsyncClient) -> None:
