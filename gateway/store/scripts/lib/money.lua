@@ -174,16 +174,25 @@ local function count_drift(key, amount, estimate, basis)
   if by ~= 0 then add_to(key, money.accepted_day(key), field, by) end
 end
 
+-- The submission whose answer, or whose callback, named the task; nil if neither is known.
+local function epoch_of(key, task)
+  for epoch = 1, number_of(key, 'epoch') do
+    if record.get(key, 'answered:' .. epoch) == task then return epoch end
+  end
+  return record.get(key, 'task_id') == task and record.get(key, 'claimed_epoch') or nil
+end
+
 -- Charge: {costs = {{task, amount: what the upstream says it cost, or nil: the estimate, epoch: of its submission},
 -- ...}, good: the state of a job whose money is not wasted, unless_watched}. Each task is charged once. "?<epoch>" is
--- the unnamed one of that submission. After an operator has decided, nothing more is charged.
+-- the unnamed one of that submission. After an operator has decided, nothing more is charged; nor is it without a price,
+-- if the upstream does not say what it cost.
 function money.charge(key, effect, now)
   local estimate, tasks_paid = tonumber(record.get(key, 'estimate')), {}
   local paid = cjson.decode(record.get(key, 'paid') or '[]')
   for _, task in ipairs(paid) do tasks_paid[task] = true end
   for _, cost in ipairs(effect.costs) do
     local amount, basis = cost.amount or estimate, cost.amount and 'upstream' or 'estimate'
-    local known = tasks_paid[cost.task] or tasks_paid['?' .. (cost.epoch or '')]
+    local known = tasks_paid[cost.task] or tasks_paid['?' .. (cost.epoch or epoch_of(key, cost.task) or '')]
     if record.get(key, 'charge_basis') == 'operator' then
       if not known then log.tally('charges|decided') end
     elseif amount and not known then
@@ -193,6 +202,8 @@ function money.charge(key, effect, now)
       count_drift(key, amount, estimate, basis)
       if record.get(key, 'charge_basis') ~= 'estimate' then record.set(key, { charge_basis = basis }) end
       log.tally('charges|' .. basis)
+    elseif not known then
+      log.tally('charges|unpriced')
     end
   end
   if #paid > 0 then record.set(key, { paid = cjson.encode(paid) }) end
