@@ -16,8 +16,9 @@
 --
 -- Fields of a job: key, estimate: of one submission, priced, reserved, suspense, charged, charge_basis, paid: the tasks
 -- that were charged, JSON; accepted_day: if it is not that of created_at; sent_again: the newest epoch when it was
--- decided to send it again; counted: until it ends, that it is in `jobs`. One submission reserves one estimate. What is not provably unpaid at the end stays in
--- suspense: who forgets an effect keeps money reserved, and never loses it.
+-- decided to send it again; counted: until it ends, that it is in `jobs`. One submission reserves one estimate. What
+-- is not provably unpaid at the end stays in suspense: who forgets an effect keeps money reserved, and never loses
+-- it.
 local money = {}
 
 local SUSPENSE = P .. 'suspense'
@@ -184,8 +185,8 @@ end
 
 -- Charge: {costs = {{task, amount: what the upstream says it cost, or nil: the estimate, epoch: of its submission},
 -- ...}, good: the state of a job whose money is not wasted, unless_watched}. Each task is charged once. "?<epoch>" is
--- the unnamed one of that submission. After an operator has decided, nothing more is charged; nor is it without a price,
--- if the upstream does not say what it cost.
+-- the unnamed one of that submission. After an operator has decided, nothing more is charged; nor is it without a
+-- price, if the upstream does not say what it cost.
 function money.charge(key, effect, now)
   local estimate, tasks_paid = tonumber(record.get(key, 'estimate')), {}
   local paid = cjson.decode(record.get(key, 'paid') or '[]')
@@ -214,8 +215,8 @@ function money.is_in_suspense(key)
   return number_of(key, 'suspense') > 0
 end
 
--- Whether the finished job may have a task, made by the submission or an earlier one, that is not charged: it has at most
--- one for each, else the holder of a token could name any number. Nothing is owed after an operator's decision.
+-- Whether the finished job may have a task, made by the submission or an earlier one, that is not charged: it has at
+-- most one for each, else the holder of a token could name any number. Nothing is owed after an operator's decision.
 function money.may_owe(key, epoch)
   if record.get(key, 'charge_basis') == 'operator' or not record.get(key, 'estimate') then return false end
   return #cjson.decode(record.get(key, 'paid') or '[]') < math.max(epoch, number_of(key, 'epoch'))
