@@ -82,6 +82,12 @@ async def test_a_job_without_a_price_reserves_nothing_and_is_charged_what_the_up
     await check(rig.redis)
 
 
+async def test_a_task_of_which_nobody_knows_the_cost_is_counted(rig: Rig) -> None:
+    after = await rig.confirm(await rig.submitted(), Found(made("task_1", None)))
+    assert (after.charged, await entries(rig.redis)) == (None, [])
+    assert (await rig.tally())["charges|unpriced"] == "1"
+
+
 @pytest.mark.parametrize(
     ("cost", "charged"), [("0.2750", 275_000), ("0.1", 100_000), ("9.0000005", 9_000_000)]
 )
@@ -392,6 +398,20 @@ async def test_a_settlement_that_is_repeated_charges_once(rig: Rig) -> None:
         await rig.resources.settlement.charge(job, {"task_1": made("task_1")})
     assert (await rig.read(job)).charged == 275_000
     assert await kinds(rig) == ["reserve", "charge"]
+
+
+@pytest.mark.parametrize("named_by", ["answer", "callback"])
+async def test_a_task_is_not_charged_again_after_it_got_a_name(rig: Rig, named_by: str) -> None:
+    """It was seen, and charged, before its name was known."""
+    if named_by == "answer":
+        job = await rig.submitted(**PRICED)
+    else:
+        job = await rig.submit(await rig.accept(**PRICED), Unknown("lost"))
+        await rig.callback(job, "task_1")
+    settlement, snapshot = rig.resources.settlement, made("task_1")
+    await settlement.succeed(await rig.read(job), snapshot, [], charged={"?1": snapshot})
+    await settlement.charge(await rig.read(job), {"task_1": snapshot})
+    assert (await rig.read(job)).charged == 275_000
 
 
 async def test_a_job_waits_for_an_operator_without_losing_its_reservation(rig: Rig) -> None:

@@ -68,8 +68,8 @@ function budgets.first_exceeded(tenant, owner, limits, estimate)
   return exceeded
 end
 
--- Tells operators which thresholds `estimate` more reaches, each once in a period and for a limit. A limit of 0 has none.
--- Returns them: {{budget: its name,
+-- Tells operators which thresholds `estimate` more reaches, each once in a period and for a limit; 0 has none. Returns
+-- them: {{budget: its name,
 -- period: its name, limit, used, percent, hard}, ...}
 function budgets.note_thresholds(tenant, limits, estimate, now)
   local notices = {}

@@ -16,8 +16,9 @@
 --
 -- Fields of a job: key, estimate: of one submission, priced, reserved, suspense, charged, charge_basis, paid: the tasks
 -- that were charged, JSON; accepted_day: if it is not that of created_at; sent_again: the newest epoch when it was
--- decided to send it again; counted: until it ends, that it is in `jobs`. One submission reserves one estimate. What is not provably unpaid at the end stays in
--- suspense: who forgets an effect keeps money reserved, and never loses it.
+-- decided to send it again; counted: until it ends, that it is in `jobs`. One submission reserves one estimate. What
+-- is not provably unpaid at the end stays in suspense: who forgets an effect keeps money reserved, and never loses
+-- it.
 local money = {}
 
 local SUSPENSE = P .. 'suspense'
@@ -174,16 +175,25 @@ local function count_drift(key, amount, estimate, basis)
   if by ~= 0 then add_to(key, money.accepted_day(key), field, by) end
 end
 
+-- The submission whose answer, or whose callback, named the task; nil if neither is known.
+local function epoch_of(key, task)
+  for epoch = 1, number_of(key, 'epoch') do
+    if record.get(key, 'answered:' .. epoch) == task then return epoch end
+  end
+  return record.get(key, 'task_id') == task and record.get(key, 'claimed_epoch') or nil
+end
+
 -- Charge: {costs = {{task, amount: what the upstream says it cost, or nil: the estimate, epoch: of its submission},
 -- ...}, good: the state of a job whose money is not wasted, unless_watched}. Each task is charged once. "?<epoch>" is
--- the unnamed one of that submission. After an operator has decided, nothing more is charged.
+-- the unnamed one of that submission. After an operator has decided, nothing more is charged; nor is it without a
+-- price, if the upstream does not say what it cost.
 function money.charge(key, effect, now)
   local estimate, tasks_paid = tonumber(record.get(key, 'estimate')), {}
   local paid = cjson.decode(record.get(key, 'paid') or '[]')
   for _, task in ipairs(paid) do tasks_paid[task] = true end
   for _, cost in ipairs(effect.costs) do
     local amount, basis = cost.amount or estimate, cost.amount and 'upstream' or 'estimate'
-    local known = tasks_paid[cost.task] or tasks_paid['?' .. (cost.epoch or '')]
+    local known = tasks_paid[cost.task] or tasks_paid['?' .. (cost.epoch or epoch_of(key, cost.task) or '')]
     if record.get(key, 'charge_basis') == 'operator' then
       if not known then log.tally('charges|decided') end
     elseif amount and not known then
@@ -193,6 +203,8 @@ function money.charge(key, effect, now)
       count_drift(key, amount, estimate, basis)
       if record.get(key, 'charge_basis') ~= 'estimate' then record.set(key, { charge_basis = basis }) end
       log.tally('charges|' .. basis)
+    elseif not known then
+      log.tally('charges|unpriced')
     end
   end
   if #paid > 0 then record.set(key, { paid = cjson.encode(paid) }) end
@@ -203,8 +215,8 @@ function money.is_in_suspense(key)
   return number_of(key, 'suspense') > 0
 end
 
--- Whether the finished job may have a task, made by the submission or an earlier one, that is not charged: it has at most
--- one for each, else the holder of a token could name any number. Nothing is owed after an operator's decision.
+-- Whether the finished job may have a task, made by the submission or an earlier one, that is not charged: it has at
+-- most one for each, else the holder of a token could name any number. Nothing is owed after an operator's decision.
 function money.may_owe(key, epoch)
   if record.get(key, 'charge_basis') == 'operator' or not record.get(key, 'estimate') then return false end
   return #cjson.decode(record.get(key, 'paid') or '[]') < math.max(epoch, number_of(key, 'epoch'))
