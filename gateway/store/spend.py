@@ -90,13 +90,14 @@ class LastCheck:
 
 @dataclass(frozen=True, slots=True)
 class MoneyGauges:
-    """`spend`, `check`: None: not yet. `suspended`: jobs with money in suspense, the first of them since
-    `suspense_seconds`."""
+    """`spend`, `check`: None: not yet; the last check was `checked_seconds` ago. `suspended`: jobs with money
+    in suspense, the first of them since `suspense_seconds`."""
 
     spend: Spend | None = None
     check: LastCheck | None = None
     suspended: int = 0
     suspense_seconds: float = 0.0
+    checked_seconds: float = 0.0
 
 
 def ask_money(pipe: Pipeline) -> None:
@@ -111,12 +112,14 @@ MONEY_REPLIES: Final = 3
 
 
 def money_gauges(now_ms: float, replies: Sequence[Any]) -> MoneyGauges:
-    (spend, check), suspended, oldest = replies
+    (spend, found), suspended, oldest = replies
+    check = None if found is None else LastCheck(**orjson.loads(found))
     return MoneyGauges(
         None if spend is None else Spend.load(spend),
-        None if check is None else LastCheck(**orjson.loads(check)),
+        check,
         suspended,
         max(0.0, now_ms - oldest[0][1]) / 1000 if oldest else 0.0,
+        max(0.0, now_ms - check.at) / 1000 if check else 0.0,
     )
 
 

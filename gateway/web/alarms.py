@@ -30,6 +30,8 @@ SKEW_SECONDS: Final = 2
 STATUS_SECONDS: Final = 900
 FAILOVER_SECONDS: Final = 3600
 SUSPENSE_SECONDS: Final = 86_400
+#: A comparison of the balances with the ledger is due every hour.
+CHECKED_SECONDS: Final = 10_800
 #: By which part costs may be above their estimates.
 DRIFT_RATIO: Final = 0.05
 #: How many failing subscribers get an alarm of their own.
@@ -277,6 +279,10 @@ def _money(now: MoneyGauges) -> Iterator[Alarm]:
         yield _alarm("MoneyInSuspense", f"money of {jobs} is in suspense, {waited}")
     if now.check is not None and now.check.different:
         yield _alarm("LedgerDrift", f"{now.check.different} balances are not what the ledger says")
+    if now.checked_seconds > CHECKED_SECONDS:
+        ago = span(now.checked_seconds)
+        text = f"balances were last compared with the ledger {ago} ago"
+        yield _alarm("LedgerDrift", text, subject="unchecked")
     if now.spend is None:
         return
     if now.spend.drift > DRIFT_RATIO:

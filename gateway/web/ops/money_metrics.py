@@ -30,6 +30,11 @@ def families(money: MoneyGauges) -> Iterator[Metric]:
             "Balances that were not what the ledger says when they were last compared",
             value=money.check.different,
         )
+        yield GaugeMetricFamily(
+            "gateway_ledger_checked_seconds",
+            "Time since they were last compared",
+            value=money.checked_seconds,
+        )
     if money.spend is None:
         return
     rows: dict[str, tuple[str, Callable[[TenantSpend], int]]] = {

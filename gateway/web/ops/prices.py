@@ -12,7 +12,7 @@ from gateway import strict_json
 from gateway.errors import Conflict, InvalidRequest, Problem, shown
 from gateway.jobs import rfc3339
 from gateway.money import price_document
-from gateway.money.prices import changes_between
+from gateway.money.prices import PriceBook, changes_between
 from gateway.tenants import Key
 from gateway.web.http.answers import json_answer
 from gateway.web.http.bodies import JsonBody
@@ -45,7 +45,10 @@ async def replace(request: Request, key: Key, _: Params) -> Response:
     book = price_document.read(wanted, state.resources.settings.currency)
     store = state.resources.prices
     stored = await store.read()
-    before = price_document.read_stored(stored.document)
+    try:
+        before = price_document.read_stored(stored.document)
+    except InvalidRequest:  # stored by another version; what replaces it must not depend on it
+        before = PriceBook()
     changes = {
         "changes": changes_between(before, book),
         "prices": f"{len(before.prices)} -> {len(book.prices)}",
@@ -53,7 +56,8 @@ async def replace(request: Request, key: Key, _: Params) -> Response:
     if (seen is not None and seen != stored.version) or (
         await store.change(book, stored.version, key.id, changes) is None
     ):
-        raise Conflict(f"the prices have changed since version {seen}; get them again, and change those")
+        since = "while these were sent" if seen is None else f"since version {seen}"
+        raise Conflict(f"the prices have changed {since}; get them again, and change those")
     await state.price_watch.look()
     return json_answer(await _view(state))
 

@@ -115,8 +115,10 @@ async def test_the_last_comparison_and_the_suspense_are_read_with_it(
     checked = await spending.check(today)
     assert checked.different == 4  # of the tenant and its key, in a day and a month
     now = (await redis.time())[0] * 1000
+    await redis.set(keys.LEDGER_CHECKED, f'{{"at": {now - 90_000}, "different": 4}}')
     await redis.zadd(keys.SUSPENSE, {"job_1": now - 90_000, "job_2": now})
     found = await spending.read()
     assert found.check is not None
     assert (found.check.different, found.suspended) == (4, 2)
+    assert 89 < found.checked_seconds < 200
     assert 89 < found.suspense_seconds < 200

@@ -76,6 +76,7 @@ ILL: list[tuple[dict[str, Any], str]] = [
     ({"money": MoneyGauges(suspended=1, suspense_seconds=86_401)}, "MoneyInSuspense"),
     ({"money": MoneyGauges(Spend(0, soon=[SOON], soon_total=1))}, "BudgetSoonSpent"),
     ({"money": MoneyGauges(check=LastCheck(0, 1))}, "LedgerDrift"),
+    ({"money": MoneyGauges(check=LastCheck(0, 0), checked_seconds=10_801)}, "LedgerDrift"),
     ({"money": MoneyGauges(Spend(0, charged=106, dearer=6))}, "LedgerDrift"),
     ({"prices": PriceGauges(books=2)}, "PricesDiffer"),
     ({"prices": PriceGauges(books=1, faults=1)}, "PricesUnreadable"),
@@ -215,6 +216,7 @@ def test_each_alarm_is_an_alert_of_the_same_gravity_with_an_entry_in_the_guide(c
         (alarms.MEMORY_RATIO, "RedisNearlyFull"),
         (alarms.SUSPENSE_SECONDS, "MoneyInSuspense"),
         (alarms.DRIFT_RATIO, "LedgerDrift"),
+        (alarms.CHECKED_SECONDS, "LedgerDrift"),
         (alarms.SKEW_SECONDS, "ClockSkew"),
     ],
 )

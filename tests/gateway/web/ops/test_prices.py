@@ -14,6 +14,7 @@ from gateway.money.price_document import read
 from gateway.resources import Resources
 from gateway.sandbox import prices as sandbox_prices
 from gateway.settings import Settings
+from gateway.store.prices import StoredPrices
 from gateway.tenants import Scope
 from gateway.web.schemas import prices
 from gateway.web.schemas.jobs import JobCheck
@@ -104,6 +105,23 @@ async def test_prices_that_somebody_else_changed_are_not_overwritten(operator: h
     stale = await operator.put(PATH, json=document() | {"version": 0})
     assert (stale.status_code, "version 0" in stale.json()["detail"]) == (409, True)
     assert (await operator.put(PATH, json=document() | {"version": 1})).status_code == 200
+
+
+async def test_stored_prices_that_this_version_cannot_read_can_be_replaced(
+    operator: httpx.AsyncClient, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await operator.put(PATH, json=document(row()))
+    store = state.resources.prices
+    newer = (await store.read())._replace(document=document(row(resolution="4K")))
+
+    async def read() -> StoredPrices:
+        return newer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store), "read", lambda _: read())
+        assert (await operator.put(PATH, json=document(row(first_second="0.08")))).status_code == 200
+        late = await operator.put(PATH, json=document(row()))
+    assert (late.status_code, "while these were sent" in late.json()["detail"]) == (409, True)
 
 
 async def test_all_processes_get_new_prices(
