@@ -55,7 +55,7 @@ _TO: Final = moment("created_at.to", "Only tasks created at this time or earlier
 _STATE: Final = several("states", "Only tasks in one of these states.", {word: word for word in _STATES})
 _TASK_IDS: Final[Param[tuple[str, ...]]] = Param(
     "task_ids",
-    "Only these tasks.",
+    "Only these tasks, on one page: the `pager` does not count then, nor the default of `created_at.from`.",
     {"type": "array", "items": {"type": "string"}, "maxItems": _MAX_IDS},
     _ids,
     (),
@@ -174,7 +174,16 @@ async def _found(state: State, tenant: str, params: Params) -> tuple[list[Job], 
         found = await store.page(tenant, states, params[_TOKEN], params[_SIZE], made)
         return found.jobs, found.last
     read = await asyncio.gather(*(store.read(one) for one in params[_TASK_IDS] if re.match(JOB_ID, one)))
-    named = [job for job in read if job is not None and job.tenant == tenant and job.state in states]
+    low = 0 if since is None else made.since or 0
+    named = [
+        job
+        for job in read
+        if job is not None
+        and job.tenant == tenant
+        and job.state in states
+        and job.created_at >= low
+        and (made.before is None or job.created_at < made.before)
+    ]
     return sorted(named, key=lambda job: job.id, reverse=True), None
 
 

@@ -14,7 +14,7 @@ from gateway.web.http.answers import json_answer, wants_html
 from gateway.web.http.problem_catalogue import CATALOGUE, Retry, types_of
 from gateway.web.http.problem_types import PREFIX
 from gateway.web.http.problems import Refusal
-from gateway.web.openapi.plain_pages import answer
+from gateway.web.openapi.plain_pages import VARY, answer
 
 _RETRY: Final[dict[Retry, str]] = {
     "never": "No. The same request gets the same answer.",
@@ -48,7 +48,7 @@ def _entry(name: str) -> ErrorEntry:
 async def show_all(request: Request) -> Response:
     """Every error."""
     if not wants_html(request.scope):
-        return json_answer({"object": "list", "data": [_entry(name) for name in CATALOGUE]})
+        return json_answer({"object": "list", "data": [_entry(name) for name in CATALOGUE]}, 200, VARY)
     return _list_page()
 
 
@@ -58,7 +58,7 @@ async def show(request: Request) -> Response:
     if name not in CATALOGUE:
         raise Refusal(404, "there is no such error; /docs/errors lists all")
     if not wants_html(request.scope):
-        return json_answer(_entry(name))
+        return json_answer(_entry(name), 200, VARY)
     return _error_page(name)
 
 

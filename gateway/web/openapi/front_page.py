@@ -25,7 +25,9 @@ _FOR_OPERATORS: Final = '<p><a href="/ops">/ops</a>: pages for operators</p>'
 async def show(request: Request) -> Response:
     if not wants_html(request.scope):
         links = {name: path for name, (path, _) in _LINKS.items()}
-        return json_answer({"name": "vidu-gateway", "version": version("vidu-gateway"), **links})
+        return json_answer(
+            {"name": "vidu-gateway", "version": version("vidu-gateway"), **links}, 200, plain_pages.VARY
+        )
     rows = "".join(f'<li><a href="{path}">{path}</a>: {text}</li>' for path, text in _LINKS.values())
     return plain_pages.answer("vidu-gateway", f"<p>{_ABOUT}</p><ul>{rows}</ul>{_FOR_OPERATORS}")
 

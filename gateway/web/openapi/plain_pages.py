@@ -10,11 +10,13 @@ from starlette.responses import HTMLResponse, Response
 _STYLE: Final = "/docs/plain.css"
 
 
+#: Of a page and of the JSON at the same address.
+VARY: Final = {"vary": "accept"}
 _HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "referrer-policy": "no-referrer",
-    "vary": "accept",
+    **VARY,
 }
 
 

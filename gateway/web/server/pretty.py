@@ -46,10 +46,10 @@ class PrettyJson:
             head, self._head = self._head, None
             body: bytes = message.get("body", b"")
             if body and len(body) <= _MOST_BYTES and not message.get("more_body", False):
-                body = orjson.dumps(
-                    orjson.loads(body), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-                )
+                body = orjson.dumps(orjson.loads(body), option=_INDENTED)
                 kept = [(name, value) for name, value in head["headers"] if name != b"content-length"]
+                if all(name != b"vary" for name, _ in kept):
+                    kept.append((b"vary", b"accept"))
                 head = {**head, "headers": [*kept, (b"content-length", b"%d" % len(body))]}
                 message = {**message, "body": body}
             await self._send(head)

@@ -192,6 +192,9 @@ async def test_the_list_is_filtered_by_time_state_and_id(
         ("states=created", []),
         (f"task_ids={waiting},{foreign},{MISSING},0", [waiting]),
         (f"task_ids={waiting}&states=success", []),
+        (f"task_ids={waiting},{done}&created_at.to={born}", [waiting]),
+        (f"task_ids={waiting}&created_at.from={born}", [waiting]),
+        (f"task_ids={waiting}&created_at.from=2099-01-01T00:00:00Z", []),
         ("model_versions=q2-pro", [done, waiting]),
         ("model_versions=q3", []),
     ):

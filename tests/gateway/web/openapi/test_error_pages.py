@@ -89,6 +89,13 @@ async def test_a_browser_and_who_asks_for_it_get_indented_json(client: httpx.Asy
             answer.json(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         )
         assert int(answer.headers["content-length"]) == len(answer.content)
+        assert answer.headers["vary"] == "accept"
+
+
+@pytest.mark.parametrize("path", ["/", "/docs/errors", "/docs/errors/not-found"])
+async def test_caches_keep_the_page_and_the_json_apart(nobody: httpx.AsyncClient, path: str) -> None:
+    for accept in (BROWSER, {"accept": "*/*"}):
+        assert (await nobody.get(path, headers=accept)).headers["vary"] == "accept"
 
 
 async def test_errors_are_indented_too_and_an_unknown_parameter_stays_one(client: httpx.AsyncClient) -> None:

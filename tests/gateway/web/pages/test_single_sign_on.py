@@ -91,6 +91,24 @@ async def test_a_form_of_a_person_needs_the_token_of_that_person(
     assert (await state.resources.gauges.work_in_progress()).paused is None
 
 
+async def test_a_person_s_form_is_good_until_the_end_of_the_next_day(
+    app: Starlette, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with through(app, PROXY, ACTOR) as browser:
+        found = TOKEN.search((await browser.get("/ops/upstream")).text)
+        assert found
+        now_ms = type(state.resources.environment).now_ms
+        for days, status in ((2, 403), (1, 303)):
+            with monkeypatch.context() as later:
+                later.setattr(
+                    type(state.resources.environment),
+                    "now_ms",
+                    lambda self, ms=days * 86_400_000: now_ms(self) // 86_400_000 * 86_400_000 + ms,
+                )
+                answer = await browser.post("/ops/pause", data={"reason": "fire", "token": found[1]})
+            assert answer.status_code == status
+
+
 async def test_who_may_only_look_cannot_act(app: Starlette) -> None:
     async with through(app, PROXY, LOOKER) as browser:
         refused = await browser.post("/ops/pause", data={"reason": "fire"})
