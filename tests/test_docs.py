@@ -76,7 +76,7 @@ def _default(field: FieldInfo) -> str | None:
         return str(int(default))
     if isinstance(default, list):
         return ",".join(f"{one:g}" if isinstance(one, float) else str(one) for one in default)
-    return "" if default is None else str(default)
+    return "" if default in (None, {}) else str(default)
 
 
 _HEAD = """\

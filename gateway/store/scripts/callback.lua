@@ -127,7 +127,7 @@ local function take_in()
   local result = apply(what, fields)
   local late = result.outcome == 'absorbed'
   if late and not tasks.is_watched(key, now) then
-    if task and money.may_owe(key, args.epoch) and tasks.assign(args.name, task, true, now) then
+    if task and money.may_owe(key, args.epoch) and (tasks.owner_of(task) or args.name) == args.name then
       money.charge(key, { costs = { { task = task, epoch = args.epoch } }, good = args.good }, now)
     end
     return outcome or 'absorbed'

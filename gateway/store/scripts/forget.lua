@@ -36,10 +36,9 @@ if redis.call('EXISTS', key) == 0 then
 end
 
 local found = redis.call('HMGET', key, 'state', 'tenant', 'idempotency', 'task_id', 'earlier', 'bytes',
-  'archived', 'archived_bytes', 'paid')
+  'archived', 'archived_bytes')
 local state, tenant, idempotency, newest_task = found[1], found[2], found[3], found[4]
 local earlier, bytes, archived, archived_bytes = found[5], tonumber(found[6]), found[7], tonumber(found[8])
-local paid = found[9]
 if not args.final[state] then return not_yet() end
 local final_at = tonumber(redis.call('HGET', key, state .. '_at'))
 if final_at + args.retention_ms > now then return not_yet(final_at) end
@@ -64,9 +63,6 @@ if idempotency then
 end
 for _, task in ipairs(cjson.decode(earlier or '[]')) do indexes[#indexes + 1] = P .. 'task:' .. task end
 if newest_task then indexes[#indexes + 1] = P .. 'task:' .. newest_task end
-for _, task in ipairs(cjson.decode(paid or '[]')) do -- of one that was heard of after the end, only this is known
-  if task ~= newest_task then indexes[#indexes + 1] = P .. 'task:' .. task end
-end
 for _, index in ipairs(indexes) do
   if redis.call('GET', index) == name then gone[#gone + 1] = index end
 end

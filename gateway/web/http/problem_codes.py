@@ -67,6 +67,7 @@ LIMITS: Final = (
         "inspections",
         "open_uploads",
         "media_fetches",
+        "ledger_checks",
     ),  # at once, per process
 )
 

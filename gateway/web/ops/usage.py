@@ -150,7 +150,8 @@ async def check(request: Request, key: Key, params: Params) -> Response:
         message = f"send one of the last {ledger_check.MOST_DAYS} days"
         raise refusal(Problem("from", "out_of_range", message))
     message = "this gateway compares the balances with the ledger already; ask again when that has ended"
-    with state.held.one("ledger check", 1, LimitReached(message, _CHECK_RETRY_SECONDS)):
+    too_many = LimitReached(message, _CHECK_RETRY_SECONDS, limit="ledger_checks")
+    with state.held.one("ledger check", 1, too_many):
         found = await state.resources.ledger_check.run(since, until)
     answer: schemas.LedgerChecked = {
         "object": "ledger_check",
