@@ -58,6 +58,7 @@ def test_who_keeps_the_service_busy_is_seen(service: Machine, operator: dict[str
 
 
 def test_what_was_done_is_listed_and_exported(service: Machine, operator: dict[str, str]) -> None:
+    assert run(service, "accounts", "pause", "--reason", "to be resumed", **operator)[0] == 0
     assert run(service, "accounts", "resume", **operator)[0] == 0
     code, text = run(service, "audit", "list", **operator)
     assert code == 0
