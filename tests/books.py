@@ -82,7 +82,7 @@ def disagreements(
     compared = ("reserved", "charged", "suspense") if all_there else ("reserved", "suspense")
     wrong = []
     stored = {balance: amount for balance, amount in found.items() if amount}
-    sums = ledger.in_all_periods(ledger.recompute(written))
+    sums = _in_all_periods(ledger.recompute(written))
     computed = {balance: amount for balance, amount in sums.items() if amount}
     if computed != stored:
         wrong.append(f"the ledger says {computed}, and the balances {stored}")
@@ -114,3 +114,12 @@ async def check(redis: Redis) -> None:
             records.append({**found, "id": key.rpartition(":")[2]})
     suspended = set(await redis.zrange(keys.SUSPENSE, 0, -1))
     assert not disagreements(records, await balances(redis), await entries(redis), suspended)
+
+
+def _in_all_periods(days: Mapping[Balance, int]) -> Sums:
+    """The same for days, months and the total."""
+    found: Sums = Counter()
+    for balance, amount in days.items():
+        for period in (balance.period, balance.period[:7], Period.TOTAL.value):
+            found[balance._replace(period=period)] += amount
+    return found

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from gateway.money.budgets import Period
-
 #: Stands for the whole tenant, beside the ids of its keys.
 WHOLE: Final = "*"
 #: In `why`: the job did not complete.
@@ -82,15 +80,6 @@ def recompute(entries: Iterable[Entry]) -> Sums:
             for whose in (WHOLE, entry.key):
                 if whose and amount:
                     found[Balance(entry.tenant, whose, entry.period, name)] += amount
-    return found
-
-
-def in_all_periods(days: Mapping[Balance, int]) -> Sums:
-    """The same for days, months and the total."""
-    found: Sums = Counter()
-    for balance, amount in days.items():
-        for period in (balance.period, balance.period[:7], Period.TOTAL.value):
-            found[balance._replace(period=period)] += amount
     return found
 
 
